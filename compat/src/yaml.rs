@@ -1,0 +1,1 @@
+//! yaml.v2's strict dialect.

@@ -1,0 +1,81 @@
+//! What the program says, as values: a line of the log before anything has written it.
+//!
+//! The pure side makes [`Record`]s; `logging` writes them. Field names and event names are the contract's
+//! (MetalLB 0.12 logs one JSON object a line: `caller`, `level`, `ts`, `msg`, and `op` or `event`).
+
+use std::fmt::Display;
+
+/// How loud a record is, in go-kit's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For those who look for a fault.
+    Debug,
+    /// What happened.
+    Info,
+    /// Somebody should look.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// How loud.
+    pub level: Level,
+    /// What it is about.
+    pub subject: Subject,
+    /// The sentence.
+    pub msg: String,
+    /// `error`, where something failed.
+    pub error: Option<String>,
+    /// Further fields, in order: `service`, `ips`, `pool`, `protocol`, `reason` …
+    pub fields: Vec<(&'static str, String)>,
+}
+
+/// The `event` or the `op` of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Something that happened: field `event`.
+    Event(&'static str),
+    /// Something that was tried: field `op`.
+    Op(&'static str),
+}
+
+impl Record {
+    /// Something that happened, at level info.
+    pub fn event(name: &'static str, msg: impl Into<String>) -> Self {
+        Self {
+            level: Level::Info,
+            subject: Subject::Event(name),
+            msg: msg.into(),
+            error: None,
+            fields: Vec::new(),
+        }
+    }
+
+    /// An operation that failed, at level error.
+    pub fn failed(op: &'static str, error: impl Display, msg: impl Into<String>) -> Self {
+        Self {
+            level: Level::Error,
+            subject: Subject::Op(op),
+            msg: msg.into(),
+            error: Some(error.to_string()),
+            fields: Vec::new(),
+        }
+    }
+
+    /// The same, at another level.
+    #[must_use]
+    pub fn at(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// The same, with one more field.
+    #[must_use]
+    pub fn with(mut self, field: &'static str, value: impl Display) -> Self {
+        self.fields.push((field, value.to_string()));
+        self
+    }
+}

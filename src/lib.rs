@@ -1,0 +1,50 @@
+//! FerroLB: a drop-in replacement for MetalLB 0.12.
+//!
+//! Inside, code is sorted by what it knows. Imports point from the world inward; nothing inward knows that the
+//! world exists. Modules in reading order:
+//!
+//! | layer | modules |
+//! | --- | --- |
+//! | contract of the machines | [`machine`], [`journal`] |
+//! | values | [`ip`], [`config`], [`view`] |
+//! | policy | [`allocator`], [`controller`], [`speaker`] |
+//! | protocols | [`layer2`] |
+//! | the world (feature `io`) | `cluster`, `metrics`, `logging`, `http`, `run`, `cli` |
+//!
+//! What upstream fixed lives in the crate `ferrolb_compat`.
+
+pub mod machine;
+
+pub mod journal;
+
+pub mod ip;
+
+pub mod config;
+
+pub mod view;
+
+pub mod allocator;
+
+pub mod controller;
+
+pub mod speaker;
+
+pub mod layer2;
+
+#[cfg(feature = "io")]
+pub mod cluster;
+
+#[cfg(feature = "io")]
+pub mod metrics;
+
+#[cfg(feature = "io")]
+pub mod logging;
+
+#[cfg(feature = "io")]
+pub mod http;
+
+#[cfg(feature = "io")]
+pub mod run;
+
+#[cfg(feature = "io")]
+pub mod cli;

@@ -1,0 +1,3 @@
+//! Which program am I?
+
+fn main() {}
