@@ -10,7 +10,7 @@
 //! * the first word that is not a flag ends the flags (`-` alone is such a word), and so does `--`, which is eaten;
 //! * `-h`, `-help`, `--help` print the usage unless a flag of that name exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// A flag that a program knows.
@@ -47,6 +47,7 @@ pub struct FlagSet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
     values: BTreeMap<&'static str, Value>,
+    given: BTreeSet<&'static str>,
     /// The words after the flags.
     pub rest: Vec<String>,
 }
@@ -85,6 +86,7 @@ impl FlagSet {
             .values()
             .map(|flag| (flag.name, flag.default.clone()))
             .collect();
+        let mut given = BTreeSet::new();
         let mut words = words.into_iter().map(Into::into);
         let mut rest = Vec::new();
         while let Some(word) = words.next() {
@@ -139,9 +141,14 @@ impl FlagSet {
                 }
             };
             values.insert(flag.name, value);
+            given.insert(flag.name);
         }
         rest.extend(words);
-        Ok(Parsed { values, rest })
+        Ok(Parsed {
+            values,
+            given,
+            rest,
+        })
     }
 
     /// The text that `-h` prints: `Usage of <program>:` and `PrintDefaults`.
@@ -178,6 +185,12 @@ impl FlagSet {
 }
 
 impl Parsed {
+    /// Whether the command line mentions the flag at all.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given.contains(name)
+    }
+
     /// The value of a text flag; empty for a name that is none.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {

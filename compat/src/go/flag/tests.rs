@@ -238,4 +238,6 @@ fn a_value_of_another_kind_is_the_kind_s_zero() {
     assert_eq!(parsed.text("port"), "");
     assert_eq!(parsed.int("config"), 0);
     assert!(!parsed.bool("nothing"));
+    assert!(!parsed.is_given("port"));
+    assert!(set().parse(["-port=7472"]).unwrap().is_given("port"));
 }
