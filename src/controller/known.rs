@@ -106,10 +106,7 @@ impl Known {
     pub(super) fn status(&self) -> Vec<Option<IpAddr>> {
         match &self.write {
             Some(write) => write.addresses.iter().copied().map(Some).collect(),
-            None => self
-                .told()
-                .map(request::parse_address)
-                .collect(),
+            None => self.told().map(request::parse_address).collect(),
         }
     }
 

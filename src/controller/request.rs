@@ -88,9 +88,7 @@ pub(super) enum BadRequest {
     #[error("invalid spec.loadBalancerIP {0:?}: must be one IPv4 or IPv6 address")]
     Spec(String),
     /// The annotation is no list of addresses.
-    #[error(
-        "invalid {ANNOTATION_LOAD_BALANCER_IPS}: {0:?}: must be addresses separated by commas"
-    )]
+    #[error("invalid {ANNOTATION_LOAD_BALANCER_IPS}: {0:?}: must be addresses separated by commas")]
     Annotation(String),
     /// The annotation is a list that no Service can have.
     #[error("{0}")]
