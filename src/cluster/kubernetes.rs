@@ -16,17 +16,31 @@
 //! The tasks end when the receiver is dropped. A full channel makes the watches wait; nothing is lost.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use crate::cluster::{Change, Cluster, WriteError};
+use crate::cluster::{Change, Cluster, Kind, WriteError};
 use crate::journal::Record;
 use crate::view;
 
 mod client;
+mod convert;
+mod endpoints;
+mod memory;
+mod raw;
+mod reporter;
+mod speakers;
+mod store;
+mod watch;
 
 pub use client::{ConnectError, Failure};
+
+use client::Api;
+use raw::RawCache;
+use reporter::Reporter;
+use store::{ConfigMapStore, NodeStore, ServiceStore, Store};
+use watch::Target;
 
 /// Changes that may wait for the consumer; a Service takes about 0.5 KiB.
 const CHANGES_WAITING: usize = 1024;
@@ -136,7 +150,7 @@ pub struct Kubernetes {
 }
 
 struct Shared {
-    api: client::Api,
+    api: Api,
     namespace: String,
 }
 
@@ -150,15 +164,21 @@ impl Kubernetes {
         interests: Interests,
         journal: Journal,
     ) -> Result<(Self, mpsc::Receiver<Change>), ConnectError> {
-        let (api, server) =
-            client::Api::connect(params.kubeconfig.as_deref(), params.user_agent).await?;
+        let (api, server) = Api::connect(params.kubeconfig.as_deref(), params.user_agent).await?;
         journal(
             Record::event("connected", "connected to the API server")
                 .with("server", &server.address)
                 .with("version", &server.version),
         );
+        let reporter = Arc::new(Reporter::new(journal));
         let (changes, receiver) = mpsc::channel(CHANGES_WAITING);
-        let _ = (changes, interests);
+        let raws = Arc::new(Mutex::new(RawCache::default()));
+        Watches {
+            api: &api,
+            reporter: &reporter,
+            changes: &changes,
+        }
+        .start(&params, interests, &raws);
         let shared = Shared {
             api,
             namespace: params.namespace,
@@ -202,5 +222,79 @@ impl Cluster for Kubernetes {
 
     fn record(&self, event: view::KubernetesEvent) {
         let _ = event;
+    }
+}
+
+/// Starts the tasks that watch.
+struct Watches<'a> {
+    api: &'a Api,
+    reporter: &'a Arc<Reporter>,
+    changes: &'a mpsc::Sender<Change>,
+}
+
+impl Watches<'_> {
+    fn start(&self, params: &Params, interests: Interests, raws: &Arc<Mutex<RawCache>>) {
+        if params.config_file.is_none() {
+            let key = view::ObjectKey::new(&params.namespace, &params.config_map);
+            let target = Target {
+                path: format!("/api/v1/namespaces/{}/configmaps", params.namespace),
+                // RBAC grants all ConfigMaps of the namespace; one is read.
+                field_selector: Some(format!("metadata.name={}", params.config_map)),
+                resource: "configmaps",
+                page: 500,
+                kind: Kind::ConfigMap,
+                replaceable: false,
+            };
+            self.watch(target, ConfigMapStore::new(key), None);
+        }
+        let services = match interests.services {
+            Services::Full => ServiceStore::new(Services::Full, Some(raws.clone())),
+            Services::Trimmed => ServiceStore::new(Services::Trimmed, None),
+        };
+        self.watch(
+            cluster_wide("services", 500, Kind::Services),
+            services,
+            None,
+        );
+        if interests.endpoints {
+            let (api, reporter) = (self.api.clone(), self.reporter.clone());
+            let (changes, disabled) = (self.changes.clone(), params.disable_endpoint_slices);
+            tokio::spawn(async move { endpoints::run(&api, &reporter, disabled, &changes).await });
+        }
+        let node_changed = Arc::new(Notify::new());
+        if interests.nodes {
+            // A Node is tens of kilobytes: it names all images that it has.
+            let target = cluster_wide("nodes", 100, Kind::Nodes);
+            self.watch(target, NodeStore::default(), Some(node_changed.clone()));
+        }
+        if interests.speakers {
+            let (api, reporter) = (self.api.clone(), self.reporter.clone());
+            let changes = self.changes.clone();
+            let (namespace, labels) = (params.namespace.clone(), params.speaker_labels.clone());
+            tokio::spawn(async move {
+                let labels = labels.as_deref();
+                speakers::run(&api, &reporter, &namespace, labels, &node_changed, &changes).await;
+            });
+        }
+    }
+
+    fn watch<S: Store>(&self, target: Target, mut store: S, changed: Option<Arc<Notify>>) {
+        let (api, reporter) = (self.api.clone(), self.reporter.clone());
+        let changes = self.changes.clone();
+        tokio::spawn(async move {
+            let changed = changed.as_deref();
+            watch::run(&api, &reporter, &target, &mut store, &changes, changed).await;
+        });
+    }
+}
+
+fn cluster_wide(resource: &'static str, page: u32, kind: Kind) -> Target {
+    Target {
+        path: format!("/api/v1/{resource}"),
+        field_selector: None,
+        resource,
+        page,
+        kind,
+        replaceable: false,
     }
 }

@@ -6,11 +6,6 @@
 //! A vanished API server (no FIN, no RST) is noticed by TCP keepalive and by TCP_USER_TIMEOUT within [`DEAD_AFTER`],
 //! apart from the deadline that each request has.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "driver: owns the connection and its deadlines"
-)]
-
 use std::path::Path;
 use std::time::Duration;
 
