@@ -93,7 +93,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Health {
     begun: Instant,
-    /// Milliseconds from `begun` to the last beat.
+    /// Milliseconds from `begun` to the last beat; 0: the main loop has not begun.
     beat: AtomicU64,
     /// What is waited for, one bit for each kind.
     waiting: AtomicU8,
@@ -113,7 +113,7 @@ impl Health {
     /// The main loop is at work.
     pub fn beat(&self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.beat.store(now, Ordering::Relaxed);
+        self.beat.store(now.max(1), Ordering::Relaxed);
     }
 
     /// All objects of this kind are known.
@@ -123,7 +123,10 @@ impl Health {
 
     /// How long the main loop has not beaten, if that is too long.
     fn stuck_for(&self) -> Option<Duration> {
-        let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
+        let beat = match self.beat.load(Ordering::Relaxed) {
+            0 => return None,
+            millis => Duration::from_millis(millis),
+        };
         Some(self.begun.elapsed().saturating_sub(beat)).filter(|silence| *silence > STUCK)
     }
 

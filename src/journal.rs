@@ -93,6 +93,13 @@ impl Record {
         }
     }
 
+    /// The same, with the error that is behind it.
+    #[must_use]
+    pub fn because(mut self, error: impl Display) -> Self {
+        self.error = Some(error.to_string());
+        self
+    }
+
     /// The same, at another level.
     #[must_use]
     pub fn at(mut self, level: Level) -> Self {

@@ -98,7 +98,7 @@ impl Registry {
     clippy::cast_precision_loss,
     reason = "samples are floating-point numbers"
 )]
-fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
@@ -350,10 +350,10 @@ pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Expos
         let family = out.family(name, Type::Counter, help);
         for (ip, counters) in counters {
             // As in 0.12, an address has a series from its first packet on.
-            match value(counters) {
-                0 => {}
-                count => family.sample(&[("ip", &ip.to_string())], float(count)),
-            };
+            let count = value(counters);
+            if count > 0 {
+                family.sample(&[("ip", &ip.to_string())], float(count));
+            }
         }
     }
 }

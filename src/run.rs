@@ -18,9 +18,13 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::http::Health;
+use crate::cli::flags::Common;
+use crate::cluster::kubernetes;
+use crate::http::{self, Health};
 use crate::journal::{Level, Record};
 use crate::logging::{Journal, Threshold, tracing_layer};
+use crate::metrics::Registry;
+use crate::cli;
 
 pub mod controller;
 pub mod speaker;
@@ -179,4 +183,65 @@ fn chain(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// The first line of a program.
+fn say_start(program: &str, common: &Common, journal: &Journal) {
+    let mut record = Record::event("startup", format!("FerroLB {program} starts"))
+        .with("version", cli::VERSION)
+        .with("commit", cli::COMMIT.unwrap_or("unknown"))
+        .with("namespace", &common.namespace);
+    record = match &common.config_file {
+        Some(path) => record.with("configFile", path.display()),
+        None => record.with("configmap", format!("{}/{}", common.namespace, common.config_map)),
+    };
+    journal.write(record);
+    if !common.ignored.is_empty() {
+        journal.write(
+            Record::event("argumentsIgnored", "words after the flags mean nothing here")
+                .at(Level::Warn)
+                .with("arguments", common.ignored.join(" ")),
+        );
+    }
+}
+
+/// Opens the HTTP port and says where.
+fn serve_http(
+    params: &http::Params,
+    registry: Registry,
+    health: Arc<Health>,
+    journal: &Journal,
+) -> Result<(), http::StartError> {
+    let server = http::start(params, registry, health)?;
+    journal.write(
+        Record::event("httpListening", "serving /metrics, /healthz and /readyz")
+            .at(Level::Debug)
+            .with("address", server.address()),
+    );
+    Ok(())
+}
+
+/// The log as the Kubernetes side takes it.
+fn for_kubernetes(journal: &Journal) -> kubernetes::Journal {
+    let journal = journal.clone();
+    Arc::new(move |record| journal.write(record))
+}
+
+fn kubernetes_params(
+    common: &Common,
+    component: &'static str,
+    host: String,
+    speaker_labels: Option<String>,
+) -> kubernetes::Params {
+    kubernetes::Params {
+        kubeconfig: common.kubeconfig.clone(),
+        namespace: common.namespace.clone(),
+        config_map: common.config_map.clone(),
+        config_file: common.config_file.clone(),
+        disable_endpoint_slices: common.disable_endpoint_slices,
+        user_agent: concat!("ferrolb/", env!("CARGO_PKG_VERSION")),
+        speaker_labels,
+        component,
+        host,
+    }
 }

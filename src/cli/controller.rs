@@ -6,6 +6,7 @@ use ferrolb_compat::go::flag::{FlagSet, Parsed};
 use ferrolb_compat::names;
 
 use super::flags::{self, Common, Environment, OptionError};
+use crate::logging::Threshold;
 use crate::run;
 
 /// What the controller is told.
@@ -71,9 +72,10 @@ pub(super) fn main(name: &str, words: &[String]) -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    run::program(
-        flags::log_level(&parsed),
-        || Options::new(&parsed, &flags::namespace_file),
-        run::controller::main,
-    )
+    // Even a wrong level must not hide the line that says what is wrong.
+    let log_level = flags::log_level(&parsed).unwrap_or(Threshold::All);
+    run::program(log_level, async |process| {
+        let options = Options::new(&parsed, &flags::namespace_file)?;
+        run::controller::main(options, process).await
+    })
 }

@@ -7,6 +7,7 @@ use ferrolb_compat::go::flag::{FlagSet, Parsed};
 use ferrolb_compat::names;
 
 use super::flags::{self, Common, Environment, OptionError};
+use crate::logging::Threshold;
 use crate::run;
 
 /// What the speaker is told.
@@ -158,9 +159,10 @@ pub(super) fn main(name: &str, words: &[String]) -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    run::program(
-        flags::log_level(&parsed),
-        || Options::new(&parsed, &flags::environment, &flags::namespace_file),
-        run::speaker::main,
-    )
+    // Even a wrong level must not hide the line that says what is wrong.
+    let log_level = flags::log_level(&parsed).unwrap_or(Threshold::All);
+    run::program(log_level, async |process| {
+        let options = Options::new(&parsed, &flags::environment, &flags::namespace_file)?;
+        run::speaker::main(options, process).await
+    })
 }

@@ -18,7 +18,7 @@ use super::{Phase, Speaker};
 use crate::config::Config;
 use crate::config::live::Offer;
 use crate::config::mode::Mode;
-use crate::journal::{Level, Record, Subject};
+use crate::journal::{Level, Record};
 use crate::view::{self, ObjectKey};
 
 /// A configuration that waits.
@@ -131,13 +131,9 @@ impl Speaker {
         } else {
             "configuration refused, nothing is announced until there is a good one"
         };
-        let mut record = Record {
-            level: Level::Error,
-            subject: Subject::Event("configStale"),
-            msg: msg.to_owned(),
-            error: Some(error.to_owned()),
-            fields: Vec::new(),
-        };
+        let mut record = Record::event("configStale", msg)
+            .at(Level::Error)
+            .because(error);
         if let Some(origin) = origin {
             record = record.with("configmap", origin);
         }
