@@ -37,6 +37,7 @@ use std::sync::Arc;
 use self::election::{Electorate, Shift};
 use self::endpoints::{Names, Readiness};
 use self::layer2::Claims;
+use self::owners::Sharers;
 use self::pools::Pools;
 use self::service::{Addresses, Entry, Reason};
 use crate::config::Protocol;
@@ -50,6 +51,7 @@ mod decision;
 mod election;
 mod endpoints;
 mod layer2;
+mod owners;
 mod pools;
 mod service;
 #[cfg(test)]
@@ -160,6 +162,8 @@ pub struct Speaker {
     held_back: Option<configuration::HeldBack>,
     /// Everything that is known by key.
     entries: BTreeMap<ObjectKey, Entry>,
+    /// Those that may share an address.
+    sharers: Sharers,
     names: Names,
     electorate: Electorate,
     /// What counts for a Service without an endpoints object, if anything.
@@ -189,6 +193,7 @@ impl Speaker {
             pools: Pools::default(),
             held_back: None,
             entries: BTreeMap::new(),
+            sharers: Sharers::new(),
             names: Names::default(),
             claims: Claims::default(),
             commands: VecDeque::new(),
@@ -273,6 +278,7 @@ impl Speaker {
             let addresses = Addresses::parse(&service.ingress);
             let local = service.local_traffic_policy;
             let entry = self.entries.entry(key.clone()).or_default();
+            let shared_before = entry.shared_first();
             let balancer = entry.balancer.get_or_insert_default();
             balancer.uid = service.uid;
             let elects = (addresses.first(), local) != (balancer.addresses.first(), balancer.local);
@@ -281,8 +287,10 @@ impl Speaker {
                 balancer.complaint = None;
             }
             balancer.local = local;
+            let shared_now = entry.shared_first();
             if elects {
                 self.elect(&key);
+                self.move_sharer(&key, shared_before, shared_now);
             }
             self.judge(&key);
         } else {
@@ -301,17 +309,10 @@ impl Speaker {
             return;
         }
         entry.endpoints = readiness;
-        match &entry.balancer {
-            Some(balancer) => {
-                if self.electorate.looks_at_endpoints(balancer.local) {
-                    self.elect(key);
-                }
-                self.judge(key);
-            }
-            None if entry.endpoints.is_none() => {
-                self.entries.remove(key);
-            }
-            None => {}
+        if entry.balancer.is_some() {
+            self.elect_and_judge(key);
+        } else if entry.endpoints.is_none() {
+            self.entries.remove(key);
         }
     }
 
@@ -367,12 +368,15 @@ impl Speaker {
     /// The Service is gone, or is none of ours any more.
     fn drop_balancer(&mut self, key: &ObjectKey, reason: Reason) {
         self.withdraw(key, reason);
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.balancer = None;
-            if entry.endpoints.is_none() {
-                self.entries.remove(key);
-            }
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let shared = entry.shared_first();
+        entry.balancer = None;
+        if entry.endpoints.is_none() {
+            self.entries.remove(key);
         }
+        self.move_sharer(key, shared, None);
     }
 
     /// The electorate changed: judges those Services that this node wins or loses.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use ferrolb_compat::names;
 
-use super::election::{Contest, Electorate, Shift, Winner};
 use super::endpoints::Readiness;
 use super::pools::Pool;
-use super::service::{Addresses, Announced, Complaint, Entry, Reason};
+use super::service::{Addresses, Announced, Complaint, Reason};
 use super::{Effect, Phase, Speaker};
 use crate::config::Protocol;
 use crate::journal::{Level, Record};
@@ -78,7 +77,7 @@ impl Speaker {
         let verdict = match pool.protocol {
             Protocol::Layer2 => layer2_verdict(
                 self.endpoints_of(entry),
-                balancer.is_won_by(&self.params.node_name),
+                entry.is_won_by(&self.params.node_name),
             ),
             Protocol::Bgp => Verdict::Unsupported,
         };
@@ -212,86 +211,10 @@ impl Speaker {
         }
     }
 
-    /// Elects the owner of one Service.
-    pub(super) fn elect(&mut self, key: &ObjectKey) {
-        if self.phase != Phase::Running {
-            return;
-        }
-        if let Some(entry) = self.entries.get_mut(key) {
-            elect(
-                &self.electorate,
-                self.without_endpoints.as_ref(),
-                entry,
-                &Shift::All,
-            );
-        }
-    }
-
-    /// Elects the owners after a shift, and tells the Services that this node has won or lost by it.
-    pub(super) fn elect_all(&mut self, shift: &Shift) -> Vec<ObjectKey> {
-        let mut moved = Vec::new();
-        // Before the start is complete nothing is elected: everything is, then.
-        if *shift == Shift::None || self.phase != Phase::Running {
-            return moved;
-        }
-        let me = &*self.params.node_name;
-        let won = |entry: &Entry| {
-            entry
-                .balancer
-                .as_ref()
-                .is_some_and(|balancer| balancer.is_won_by(me))
-        };
-        for (key, entry) in &mut self.entries {
-            let before = won(entry);
-            elect(
-                &self.electorate,
-                self.without_endpoints.as_ref(),
-                entry,
-                shift,
-            );
-            if before != won(entry) {
-                moved.push(key.clone());
-            }
-        }
-        moved
-    }
-
-    /// What counts as a Service's endpoints.
-    fn endpoints_of<'a>(&'a self, entry: &'a Entry) -> Option<&'a Readiness> {
-        entry.endpoints.as_ref().or(self.without_endpoints.as_ref())
-    }
-
     /// Logs a line.
     pub(super) fn say(&mut self, record: Record) {
         self.words.push_back(Effect::Log(record));
     }
-}
-
-/// Elects the owner of one Service, after this shift of the electorate.
-fn elect(
-    electorate: &Electorate,
-    without_endpoints: Option<&Readiness>,
-    entry: &mut Entry,
-    shift: &Shift,
-) {
-    let Some(balancer) = &mut entry.balancer else {
-        return;
-    };
-    let Some(first) = balancer.addresses.first() else {
-        balancer.winner = None;
-        return;
-    };
-    let contest = Contest {
-        first,
-        local: balancer.local,
-        endpoints: entry.endpoints.as_ref().or(without_endpoints),
-    };
-    let before: Option<Winner> = balancer.winner.take();
-    balancer.winner = match shift {
-        Shift::None => before,
-        Shift::All => electorate.elect(contest),
-        Shift::Some { worse, better } => electorate.elect_again(contest, before, worse, better),
-    };
 }
 
 /// Layer 2 announces from one node, if a ready endpoint exists anywhere.

@@ -238,9 +238,9 @@ impl Electorate {
         }
     }
 
-    /// Whether the candidates depend on where endpoints are.
-    pub(super) fn looks_at_endpoints(&self, local: bool) -> bool {
-        local || self.live.is_none()
+    /// Whether anybody can tell which speakers live.
+    pub(super) fn knows_who_lives(&self) -> bool {
+        self.live.is_some()
     }
 }
 

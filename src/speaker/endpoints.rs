@@ -85,4 +85,10 @@ impl Names {
         self.known.insert(name.clone());
         name.clone()
     }
+
+    /// How many names are kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
 }

@@ -20,6 +20,22 @@ pub(super) struct Entry {
     pub(super) endpoints: Option<Readiness>,
 }
 
+impl Entry {
+    /// Whether this node is the owner.
+    pub(super) fn is_won_by(&self, node: &str) -> bool {
+        self.balancer
+            .as_ref()
+            .and_then(|balancer| balancer.winner.as_ref())
+            .is_some_and(|winner| winner.node() == node)
+    }
+
+    /// The first address, of a Service with policy Cluster.
+    pub(super) fn shared_first(&self) -> Option<IpAddr> {
+        let balancer = self.balancer.as_ref().filter(|balancer| !balancer.local)?;
+        balancer.addresses.first()
+    }
+}
+
 /// A Service of type LoadBalancer.
 #[derive(Debug, Default)]
 pub(super) struct Balancer {
@@ -38,13 +54,6 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    /// Whether this node is the owner.
-    pub(super) fn is_won_by(&self, node: &str) -> bool {
-        self.winner
-            .as_ref()
-            .is_some_and(|winner| winner.node() == node)
-    }
-
     /// The Service as it is for Events.
     pub(super) fn reference(&self, key: &ObjectKey) -> ObjectReference {
         ObjectReference {

@@ -8,9 +8,7 @@ use super::{Announcement, Effect, Event, Params, ProtocolName, Speaker, Stats};
 use crate::config::Protocol;
 use crate::journal::{Level, Record, Subject};
 use crate::layer2::Command;
-use crate::view::{
-    ConfigMap, Endpoint, Endpoints, KubernetesEvent, Node, ObjectKey, Service,
-};
+use crate::view::{ConfigMap, Endpoint, Endpoints, KubernetesEvent, Node, ObjectKey, Service};
 
 mod configuration;
 mod election;
@@ -241,7 +239,11 @@ pub(super) fn node(name: &str, ready: bool) -> Event {
 pub(super) fn won_by(node: &str, others: &[&str]) -> String {
     (1..255)
         .map(|last| format!("10.0.1.{last}"))
-        .find(|ip| others.iter().all(|other| plain_hash(node, ip) < plain_hash(other, ip)))
+        .find(|ip| {
+            others
+                .iter()
+                .all(|other| plain_hash(node, ip) < plain_hash(other, ip))
+        })
         .unwrap()
 }
 
@@ -397,7 +399,11 @@ fn without_an_endpoints_object_this_node_counts_where_the_parameters_say_so() {
 fn shutdown_withdraws_everything_and_is_the_end() {
     let mut host = Host::running();
     host.tell(speakers(&["a"]));
-    for (name, address) in [("web", "10.0.1.1"), ("dns", "10.0.2.1"), ("shared", "10.0.1.1")] {
+    for (name, address) in [
+        ("web", "10.0.1.1"),
+        ("dns", "10.0.2.1"),
+        ("shared", "10.0.1.1"),
+    ] {
         host.tell(endpoints(name, &["a"]));
         host.tell(cluster(name, &[address]));
     }
@@ -439,9 +445,9 @@ fn a_bgp_pool_is_said_loudly_once_and_not_announced() {
     assert!(event.warning);
     assert_eq!(event.reason, "NotAnnounced");
     assert!(
-        event
-            .message
-            .starts_with("pool \"far\" uses protocol bgp, which this release of FerroLB does not announce yet"),
+        event.message.starts_with(
+            "pool \"far\" uses protocol bgp, which this release of FerroLB does not announce yet"
+        ),
         "{}",
         event.message
     );
@@ -463,5 +469,8 @@ fn every_object_is_counted() {
             update_errors: 0,
         }
     );
-    assert_eq!(Protocol::Layer2.as_str(), ProtocolName::from(Protocol::Layer2).0);
+    assert_eq!(
+        Protocol::Layer2.as_str(),
+        ProtocolName::from(Protocol::Layer2).0
+    );
 }

@@ -86,8 +86,7 @@ fn a_configuration_that_orphans_addresses_waits_until_they_are_gone() {
     host.tell(config(ONLY_THREE));
     assert_eq!(host.commands, []);
     assert!(
-        stale_error(&host)
-            .contains("in no pool any more: default/dns, default/web"),
+        stale_error(&host).contains("in no pool any more: default/dns, default/web"),
         "{:?}",
         host.logs
     );

@@ -114,7 +114,10 @@ fn only_services_of_the_node_that_leaves_or_joins_move() {
         host.tell(cluster(address, &[address]));
     }
     let first_of = |nodes: &[&'static str], ip: &str| {
-        *nodes.iter().min_by_key(|node| plain_hash(node, ip)).unwrap()
+        *nodes
+            .iter()
+            .min_by_key(|node| plain_hash(node, ip))
+            .unwrap()
     };
     let falls_to_a: Vec<Command> = all
         .iter()
@@ -194,7 +197,11 @@ fn addresses_are_hashed_in_gos_form() {
         ("::ffff:10.0.1.77", "10.0.1.77"),
         ("::1.2.3.4", "::102:304"),
     ] {
-        let shown = written.parse::<IpAddr>().unwrap().to_canonical().to_string();
+        let shown = written
+            .parse::<IpAddr>()
+            .unwrap()
+            .to_canonical()
+            .to_string();
         assert_eq!(shown, hashed);
     }
 }

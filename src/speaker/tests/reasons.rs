@@ -40,7 +40,11 @@ fn each_reason_is_told_in_the_words_of_0_12() {
         (cluster("web", &["10.0.3.9"]), "ipNotAllowed"),
         (cluster("web", &["fd00:2::1"]), "ipNotAllowed"),
         (
-            config(&POOLS.replacen("layer2", "bgp", 1).replace(", 'fd00:1::/64'", "")),
+            config(
+                &POOLS
+                    .replacen("layer2", "bgp", 1)
+                    .replace(", 'fd00:1::/64'", ""),
+            ),
             "protocolChanged",
         ),
         (cluster("web", &["10.0.9.1"]), "protocolChanged"),
@@ -176,10 +180,8 @@ fn what_is_wrong_with_a_service_is_said_once_and_again_when_it_comes_back() {
         host.tell(cluster("web", &["lb.example.com"]));
         assert_eq!(
             errors(&mut host),
-            [
-                "invalid load balancer IP \"lb.example.com\": \
-                 the status of the Service must hold IP addresses only"
-            ]
+            ["invalid load balancer IP \"lb.example.com\": \
+                 the status of the Service must hold IP addresses only"]
         );
         host.tell(cluster("web", &[&address, "10.0.2.1"]));
         host.tell(endpoints("web", &["b"]));
@@ -194,7 +196,9 @@ fn what_is_wrong_with_a_service_is_said_once_and_again_when_it_comes_back() {
         host.tell(cluster("web", &["192.0.2.1"]));
         assert_eq!(
             errors(&mut host),
-            ["assigned IP not allowed by config: address 192.0.2.1 is in no pool of the configuration"]
+            [
+                "assigned IP not allowed by config: address 192.0.2.1 is in no pool of the configuration"
+            ]
         );
         host.tell(cluster("web", &[&address]));
         assert_eq!(errors(&mut host), [""; 0]);
