@@ -46,7 +46,7 @@ pub struct Process {
 }
 
 /// What a driving task shares with the rest of its program.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Seat<M> {
     /// The log.
     pub journal: Journal,
@@ -56,6 +56,17 @@ pub struct Seat<M> {
     pub health: Arc<Health>,
     /// When cancelled, the task ends.
     pub stop: CancellationToken,
+}
+
+impl<M> Clone for Seat<M> {
+    fn clone(&self) -> Self {
+        Self {
+            journal: self.journal.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            stop: self.stop.clone(),
+        }
+    }
 }
 
 /// Why a driving task has ended.
