@@ -270,7 +270,7 @@ impl<'t> Reader<'t> {
         let mut open: Vec<Open> = Vec::new();
         let mut anchors: HashMap<usize, NodeId> = HashMap::new();
         while let Some(event) = self.parser.next_event() {
-            let (event, span) = event.map_err(|error| syntax_error(&error))?;
+            let (event, span) = event.map_err(|error| syntax_error(self.text, &error))?;
             let place = Place::between(span.start, span.end);
             let (node, anchor) = match event {
                 Event::StreamEnd => return Ok(None),
@@ -330,9 +330,7 @@ impl<'t> Reader<'t> {
             .ok()
             .and_then(|end| self.text.get(..end))
             .unwrap_or(self.text);
-        let is_refused = |c: char| {
-            !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
-        };
+        let is_refused = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
         match read.char_indices().find(|(_, c)| is_refused(*c)) {
             None => Ok(()),
             Some((offset, c)) => Err(SyntaxError {
@@ -411,17 +409,20 @@ fn long_tag(tag: Option<&granit_parser::Tag>) -> Box<str> {
 }
 
 /// The parser's error in our words where ours say more.
-fn syntax_error(error: &granit_parser::ScanError) -> SyntaxError {
-    let place = Place::between(*error.marker(), *error.marker());
+fn syntax_error(text: &str, error: &granit_parser::ScanError) -> SyntaxError {
+    let mut place = Place::between(*error.marker(), *error.marker());
     let (message, help) = match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => (
-            "a tab where YAML wants spaces".to_owned(),
-            Some("indent with spaces"),
-        ),
+        | ErrorKind::TabInPlainScalar => {
+            place = indenting_tab(text, place.span().start).unwrap_or(place);
+            (
+                "a tab where YAML wants spaces".to_owned(),
+                Some("indent with spaces"),
+            )
+        }
         ErrorKind::UnknownAnchor => (
             "an alias without its anchor".to_owned(),
             Some("define the anchor (`&name`) before the alias (`*name`)"),
@@ -443,6 +444,24 @@ fn syntax_error(error: &granit_parser::ScanError) -> SyntaxError {
         place,
         help,
     }
+}
+
+/// The first tab from an offset on that stands in the indentation of its line: the parser may stop well before it.
+fn indenting_tab(text: &str, from: usize) -> Option<Place> {
+    let line_start = text
+        .get(..from)?
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let mut offset = line_start;
+    for line in text.get(line_start..)?.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        let tab = line.get(..indent).and_then(|indent| indent.find('\t'));
+        if let Some(tab) = tab.filter(|tab| offset + tab >= from) {
+            return Some(place_at(text, offset + tab, 1));
+        }
+        offset += line.len();
+    }
+    None
 }
 
 /// The parser's words may repeat a character of the text.

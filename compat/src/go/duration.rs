@@ -31,7 +31,12 @@ impl fmt::Display for DurationError {
             Self::Invalid(text) => write!(f, "{} is no duration", quote(text))?,
             Self::MissingUnit(text) => write!(f, "duration {} has no unit", quote(text))?,
             Self::UnknownUnit(unit, text) => {
-                write!(f, "unknown unit {} in duration {}", quote(unit), quote(text))?;
+                write!(
+                    f,
+                    "unknown unit {} in duration {}",
+                    quote(unit),
+                    quote(text)
+                )?;
             }
         }
         f.write_str(": write it as `90s`, `1m30s` or `1500ms`")
@@ -235,8 +240,27 @@ mod tests {
     #[test]
     fn refuses_what_go_refuses() {
         for text in [
-            "", "-", "+", "s", ".", ".s", "-.s", "3", "1 s", "1S", "1d", "1h-3m", "--1s", "90",
-            "9223372036854775808ns", "9223372036854775807us", "1e3s", " 1s", "1s ", "2h3", "٣s",
+            "",
+            "-",
+            "+",
+            "s",
+            ".",
+            ".s",
+            "-.s",
+            "3",
+            "1 s",
+            "1S",
+            "1d",
+            "1h-3m",
+            "--1s",
+            "90",
+            "9223372036854775808ns",
+            "9223372036854775807us",
+            "1e3s",
+            " 1s",
+            "1s ",
+            "2h3",
+            "٣s",
         ] {
             assert!(GoDuration::parse(text).is_err(), "{text:?}");
         }

@@ -147,13 +147,8 @@ mod tests {
             (" 10.0.0.0/8", None),
         ] {
             let parsed = parse_cidr(text);
-            let got = parsed.map(|cidr| {
-                (
-                    cidr.network.to_string(),
-                    cidr.prefix_len,
-                    cidr.written_len,
-                )
-            });
+            let got =
+                parsed.map(|cidr| (cidr.network.to_string(), cidr.prefix_len, cidr.written_len));
             assert_eq!(
                 got.as_ref().map(|(ip, a, b)| (ip.as_str(), *a, *b)),
                 want,

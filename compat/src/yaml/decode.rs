@@ -174,7 +174,9 @@ impl FaultKind {
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownField { field, .. } => write!(f, "unknown field {}", quote(&shorten(field))),
+            Self::UnknownField { field, .. } => {
+                write!(f, "unknown field {}", quote(&shorten(field)))
+            }
             Self::DuplicateField { field } => {
                 write!(f, "field {} is already set", quote(&shorten(field)))
             }
@@ -199,7 +201,9 @@ impl fmt::Display for FaultKind {
                 f.write_str("a merge key (`<<`) wants a mapping or a list of mappings")
             }
             Self::SelfContaining => f.write_str("an anchor's value contains its own alias"),
-            Self::ExcessiveAliasing => f.write_str("the document consists of aliases for the most part"),
+            Self::ExcessiveAliasing => {
+                f.write_str("the document consists of aliases for the most part")
+            }
             Self::NestedMerges => {
                 write!(f, "more than {MAX_MERGES} merge keys inside one another")
             }
@@ -351,7 +355,11 @@ impl<'d> Decoder<'d> {
     }
 
     /// The fields of a record.
-    fn fields<T: Record>(&mut self, pairs: &'d [(NodeId, NodeId)], out: &mut T) -> Result<(), GiveUp> {
+    fn fields<T: Record>(
+        &mut self,
+        pairs: &'d [(NodeId, NodeId)],
+        out: &mut T,
+    ) -> Result<(), GiveUp> {
         let mut done = vec![false; T::FIELDS.len()];
         let mut suspects = Vec::new();
         for (key, value) in pairs {
@@ -527,9 +535,7 @@ impl<'d> Decoder<'d> {
         match &node.content {
             Content::Scalar(text, style) => match Tag::from_long(&node.tag) {
                 Some(Tag::Null) => true,
-                None => {
-                    *style == Style::Plain && matches!(&**text, "" | "~" | "null")
-                }
+                None => *style == Style::Plain && matches!(&**text, "" | "~" | "null"),
                 Some(_) => false,
             },
             _ => false,

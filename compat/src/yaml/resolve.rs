@@ -220,9 +220,8 @@ fn parse_float(text: &str) -> Option<f64> {
     };
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let mantissa_fits = all_digits(whole)
-        && all_digits(fraction)
-        && (!whole.is_empty() || !fraction.is_empty());
+    let mantissa_fits =
+        all_digits(whole) && all_digits(fraction) && (!whole.is_empty() || !fraction.is_empty());
     let exponent_fits = exponent.is_none_or(|exponent| {
         let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
         !digits.is_empty() && all_digits(digits)
@@ -294,11 +293,12 @@ fn is_time(text: &str) -> bool {
             && text.parse::<u8>().is_ok_and(|number| number < limit)
     };
     let zone_fits = zone == "Z"
-        || zone.get(1..).and_then(|zone| zone.split_once(':')).is_some_and(
-            |(hours, minutes)| {
+        || zone
+            .get(1..)
+            .and_then(|zone| zone.split_once(':'))
+            .is_some_and(|(hours, minutes)| {
                 hours.len() == 2 && minutes.len() == 2 && below(hours, 25) && below(minutes, 60)
-            },
-        );
+            });
     let mut parts = clock.splitn(3, ':');
     let (Some(hour), Some(minute), Some(second)) = (parts.next(), parts.next(), parts.next())
     else {
@@ -322,7 +322,11 @@ fn decode_base64(text: &str) -> Option<String> {
     if digits.len() % 4 != 0 {
         return None;
     }
-    let padding = digits.iter().rev().take_while(|byte| **byte == b'=').count();
+    let padding = digits
+        .iter()
+        .rev()
+        .take_while(|byte| **byte == b'=')
+        .count();
     let body = digits.get(..digits.len().checked_sub(padding)?)?;
     if padding > 2 {
         return None;

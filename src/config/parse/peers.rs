@@ -81,7 +81,12 @@ impl Check<'_> {
     /// Checks all of it; `None` if something is wrong.
     fn parse(&mut self) -> Option<(Peer, Vec<selectors::Written>)> {
         let peer = self.peer;
-        let my_asn = self.asn("missing-my-asn", "my-asn", &peer.my_asn, "missing local ASN");
+        let my_asn = self.asn(
+            "missing-my-asn",
+            "my-asn",
+            &peer.my_asn,
+            "missing local ASN",
+        );
         let peer_asn = self.asn(
             "missing-peer-asn",
             "peer-asn",

@@ -84,7 +84,10 @@ fn parse_communities(raw: &ConfigFile, findings: &mut Findings) -> HashMap<Strin
 fn parse_community(text: &str) -> Result<u32, String> {
     let section = |part: &str| -> Option<u32> {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| part.parse::<u16>().ok()).flatten().map(u32::from)
+        digits
+            .then(|| part.parse::<u16>().ok())
+            .flatten()
+            .map(u32::from)
     };
     text.split_once(':')
         .and_then(|(high, low)| Some(section(high)? << 16 | section(low)?))
@@ -193,7 +196,11 @@ fn parse_addresses(text: &str) -> Result<Entry, (String, Option<String>)> {
     let (first, last) = (side("start", start)?, side("end", end)?);
     // Upstream compares the sixteen bytes, where IPv4 is mapped.
     if as_v6(first) > as_v6(last) {
-        let fault = format!("start IP {} is after the end IP {}", quote(start), quote(end));
+        let fault = format!(
+            "start IP {} is after the end IP {}",
+            quote(start),
+            quote(end)
+        );
         return Err((fault, Some("swap them".to_owned())));
     }
     Ok(if first.is_ipv4() == last.is_ipv4() {
@@ -244,7 +251,8 @@ impl Taken {
             .min_by_key(|(_, (_, number, _))| *number)
             .map(|(_, (_, _, other))| *other);
         if first.is_none() {
-            self.by_start.insert((is_v6, start), (end, self.count, cidr));
+            self.by_start
+                .insert((is_v6, start), (end, self.count, cidr));
         }
         self.count += 1;
         first
@@ -439,7 +447,10 @@ impl Check<'_> {
                     "duplicate-community",
                     &format!("{path}.communities[{number}]"),
                     place(community.0.place),
-                    format!("duplicate definition of community {}", quote(&community.0.value)),
+                    format!(
+                        "duplicate definition of community {}",
+                        quote(&community.0.value)
+                    ),
                     Some("remove one of them".to_owned()),
                 );
             }
@@ -447,8 +458,20 @@ impl Check<'_> {
         let v4 = advertisement.aggregation_length.value.unwrap_or(32);
         let v6 = advertisement.aggregation_length_v6.value.unwrap_or(128);
         let lengths = [
-            (false, v4, 32, "aggregation-length", &advertisement.aggregation_length),
-            (true, v6, 128, "aggregation-length-v6", &advertisement.aggregation_length_v6),
+            (
+                false,
+                v4,
+                32,
+                "aggregation-length",
+                &advertisement.aggregation_length,
+            ),
+            (
+                true,
+                v6,
+                128,
+                "aggregation-length-v6",
+                &advertisement.aggregation_length_v6,
+            ),
         ];
         for (is_v6, length, limit, name, field) in lengths {
             if length > limit {
@@ -457,20 +480,26 @@ impl Check<'_> {
                     "invalid-aggregation-length",
                     &format!("{path}.{name}"),
                     place(field.place),
-                    format!("invalid aggregation length {length} for {family}: must be 0 to {limit}"),
+                    format!(
+                        "invalid aggregation length {length} for {family}: must be 0 to {limit}"
+                    ),
                     None,
                 );
             }
         }
         // The first entry of the document that does not fit.
-        let too_specific = steps.iter().find(|(_, is_v4, shortest)| {
-            i64::from(*shortest) > if *is_v4 { v4 } else { v6 }
-        });
+        let too_specific = steps
+            .iter()
+            .find(|(_, is_v4, shortest)| i64::from(*shortest) > if *is_v4 { v4 } else { v6 });
         if let Some((number, is_v4, shortest)) = too_specific {
             let (length, name, field) = if *is_v4 {
                 (v4, "aggregation-length", &advertisement.aggregation_length)
             } else {
-                (v6, "aggregation-length-v6", &advertisement.aggregation_length_v6)
+                (
+                    v6,
+                    "aggregation-length-v6",
+                    &advertisement.aggregation_length_v6,
+                )
             };
             let text = self.pool.addresses.value.get(*number);
             let text = text.map_or("", |text| &*text.0.value);

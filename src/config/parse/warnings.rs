@@ -76,7 +76,10 @@ impl Look {
                     "later-document",
                     String::new(),
                     Some(yaml::place_at(text, offset, bare.len())),
-                    format!("what follows `{}` is not read", bare.get(..3).unwrap_or("---")),
+                    format!(
+                        "what follows `{}` is not read",
+                        bare.get(..3).unwrap_or("---")
+                    ),
                     "put everything into one document",
                 );
                 return;
@@ -106,7 +109,9 @@ impl Look {
                     "long-password",
                     path("password"),
                     password.place,
-                    format!("the password is longer than {MAX_MD5_KEY} bytes, Linux' limit for TCP MD5"),
+                    format!(
+                        "the password is longer than {MAX_MD5_KEY} bytes, Linux' limit for TCP MD5"
+                    ),
                     "the session will not come up: use a shorter one",
                 );
             }
@@ -178,7 +183,8 @@ impl Look {
                         looked_at += of_cidr.len();
                         networks.extend(of_cidr);
                     }
-                    buggy = buggy.or_else(|| Some((first_buggy(cidr)?, path.clone(), text.0.place)));
+                    buggy =
+                        buggy.or_else(|| Some((first_buggy(cidr)?, path.clone(), text.0.place)));
                 }
             }
             if let Some((address, path, place)) = buggy.filter(|_| !pool.avoid_buggy_ips.value) {
@@ -293,7 +299,10 @@ impl Look {
                     "unused-bfd-profile",
                     format!("bfd-profiles[{index}]"),
                     profile.name.place,
-                    format!("no peer uses the bfd profile {}", quote(&profile.name.value)),
+                    format!(
+                        "no peer uses the bfd profile {}",
+                        quote(&profile.name.value)
+                    ),
                     "",
                 );
             }
@@ -303,7 +312,10 @@ impl Look {
 
 /// The /24 networks of a CIDR; of one with very many, the first and the last.
 fn networks_of(cidr: Ipv4Net) -> Vec<Ipv4Addr> {
-    let (start, end) = (cidr.network().to_bits() >> 8, cidr.broadcast().to_bits() >> 8);
+    let (start, end) = (
+        cidr.network().to_bits() >> 8,
+        cidr.broadcast().to_bits() >> 8,
+    );
     let address = |network: u32| Ipv4Addr::from_bits(network << 8);
     if end - start >= MAX_NETWORKS {
         return vec![address(start), address(end)];
