@@ -21,9 +21,9 @@ pub(crate) struct Model {
     config_map: Option<ConfigMap>,
     version: u64,
     /// What the controller has not been told yet.
-    news: VecDeque<Event>,
+    pub(crate) news: VecDeque<Event>,
     /// What the controller wants written.
-    writes: VecDeque<StatusWrite>,
+    pub(crate) writes: VecDeque<StatusWrite>,
 }
 
 impl Model {
@@ -132,23 +132,6 @@ impl Model {
         self.news
             .push_back(Event::StatusWrite(write.key.clone(), outcome));
         true
-    }
-
-    /// The next status write ends like this, without having been done.
-    #[expect(dead_code, reason = "x")]
-    pub(crate) fn fail_write(&mut self, outcome: WriteOutcome) -> bool {
-        let Some(write) = self.writes.pop_front() else {
-            return false;
-        };
-        self.news.push_back(Event::StatusWrite(write.key, outcome));
-        true
-    }
-
-    /// No further event is waiting, for the moment.
-    #[expect(dead_code, reason = "x")]
-    pub(crate) fn settle(&mut self) {
-        self.controller.handle(Event::Settled);
-        self.drain();
     }
 
     fn swap(&mut self, write: &StatusWrite) -> WriteOutcome {
