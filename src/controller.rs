@@ -308,6 +308,19 @@ impl Controller {
         }
     }
 
+    /// Those that wait for room: first those of another class, whose addresses must not be given away.
+    fn process_waiting(&mut self) {
+        let mut keys: Vec<ObjectKey> = self.waiting.iter().cloned().collect();
+        keys.sort_by_key(|key| {
+            self.services
+                .get(key)
+                .is_some_and(|known| self.params.owns(&known.service))
+        });
+        for key in keys {
+            self.process(&key);
+        }
+    }
+
     /// Decides about one Service. Says whether that had any effect.
     fn process(&mut self, key: &ObjectKey) -> bool {
         let Some(known) = self.services.get_mut(key) else {
@@ -421,9 +434,7 @@ impl Controller {
                 if std::mem::take(&mut self.reprocess) {
                     self.process_all();
                 } else if room {
-                    for key in self.waiting.clone() {
-                        self.process(&key);
-                    }
+                    self.process_waiting();
                 }
                 if !self.room {
                     break;

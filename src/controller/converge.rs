@@ -409,20 +409,26 @@ impl Step<'_> {
     ///
     /// Deviation: 0.12 does not know classes and takes such a Service.
     fn hold_for_another_class(&mut self) {
-        let key = &self.service.key;
         let addresses = valid(self.status)
             .filter(|addresses| request::families_of(addresses).is_ok())
             .unwrap_or_default();
-        let held = !addresses.is_empty()
-            && (self.take(&addresses).is_ok()
-                || self
-                    .allocator
-                    .held(key)
-                    .is_some_and(|held| request::same_addresses(held.addresses, &addresses)));
-        if held {
-            self.shown |= self.told;
-        } else {
+        if addresses.is_empty() {
             self.release();
+            return;
+        }
+        match self.take(&addresses) {
+            Ok(()) => self.shown |= self.told,
+            Err(refusal) => {
+                // Once whoever stands against it is gone, nobody else must be given these.
+                self.waits_for = waits_for(&refusal);
+                let holds = self
+                    .allocator
+                    .held(&self.service.key)
+                    .is_some_and(|held| request::same_addresses(held.addresses, &addresses));
+                if !holds {
+                    self.release();
+                }
+            }
         }
     }
 

@@ -105,8 +105,7 @@ impl Model {
             if told || written {
                 continue;
             }
-            self.controller.handle(Event::Settled);
-            if !self.drain() {
+            if !self.settle() {
                 return;
             }
         }
@@ -132,6 +131,12 @@ impl Model {
         self.news
             .push_back(Event::StatusWrite(write.key.clone(), outcome));
         true
+    }
+
+    /// Tells the controller that nothing else is waiting; says whether it wants anything done.
+    pub(crate) fn settle(&mut self) -> bool {
+        self.controller.handle(Event::Settled);
+        self.drain()
     }
 
     fn swap(&mut self, write: &StatusWrite) -> WriteOutcome {
