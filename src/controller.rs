@@ -69,6 +69,13 @@ pub struct Params {
     pub load_balancer_class: Option<String>,
 }
 
+impl Params {
+    /// Whether the Service's class is ours.
+    fn owns(&self, service: &view::Service) -> bool {
+        service.load_balancer_class == self.load_balancer_class
+    }
+}
+
 /// What can happen to the controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -144,7 +151,7 @@ pub struct Controller {
     /// Services are processed: all that held addresses have taken them.
     working: bool,
     /// An address was given back, or may be shared now, since the waiting ones were last tried.
-    freed: bool,
+    room: bool,
     /// The configuration has changed since all Services were last processed.
     reprocess: bool,
     /// Services without an address that another Service could give room to.
@@ -214,7 +221,7 @@ impl Controller {
         if let Some(known) = self.services.get_mut(&key) {
             let news = known.tell(service);
             if news.sharing && self.allocator.held(&key).is_some() {
-                self.freed = true;
+                self.room = true;
             }
         } else {
             let known = Known::new(service);
@@ -244,7 +251,7 @@ impl Controller {
 
     /// Forgets the Service and frees what it held; says whether it was known.
     fn forget(&mut self, key: &ObjectKey) -> bool {
-        self.freed |= self.allocator.unassign(key);
+        self.room |= self.allocator.unassign(key);
         self.waiting.remove(key);
         self.unwritten.remove(key);
         self.services.remove(key).is_some()
@@ -271,14 +278,20 @@ impl Controller {
             return;
         }
         self.working = true;
-        for known in self.services.values_mut() {
-            let situation = Situation {
-                service: &known.service,
-                ours: known.service.load_balancer_class == self.params.load_balancer_class,
-                status: &known.status(),
-                shown: false,
-            };
-            known.shown = converge::adopt(&mut self.allocator, &situation);
+        // Those of another class come last: where they show what one of ours shows, ours has it.
+        for ours in [true, false] {
+            for known in self.services.values_mut() {
+                if self.params.owns(&known.service) == ours {
+                    let situation = Situation {
+                        service: &known.service,
+                        ours,
+                        status: &known.status(),
+                        told: true,
+                        shown: false,
+                    };
+                    known.shown = converge::adopt(&mut self.allocator, &situation);
+                }
+            }
         }
         self.log(Record::event(
             "stateSynced",
@@ -295,6 +308,19 @@ impl Controller {
         }
     }
 
+    /// Those that wait for room: first those of another class, whose addresses must not be given away.
+    fn process_waiting(&mut self) {
+        let mut keys: Vec<ObjectKey> = self.waiting.iter().cloned().collect();
+        keys.sort_by_key(|key| {
+            self.services
+                .get(key)
+                .is_some_and(|known| self.params.owns(&known.service))
+        });
+        for key in keys {
+            self.process(&key);
+        }
+    }
+
     /// Decides about one Service. Says whether that had any effect.
     fn process(&mut self, key: &ObjectKey) -> bool {
         let Some(known) = self.services.get_mut(key) else {
@@ -302,20 +328,20 @@ impl Controller {
         };
         let situation = Situation {
             service: &known.service,
-            ours: known.service.load_balancer_class == self.params.load_balancer_class,
+            ours: self.params.owns(&known.service),
             status: &known.status(),
+            told: !known.is_writing(),
             shown: known.shown,
         };
         let Outcome {
             verdict,
             shown,
-            freed,
+            room,
             waits_for,
             findings,
         } = converge::converge(&mut self.allocator, &situation);
         known.shown = shown;
-        known.waits_for = waits_for;
-        self.freed |= freed;
+        self.room |= room;
         if waits_for == WaitsFor::Room {
             self.waiting.insert(key.clone());
         } else {
@@ -397,22 +423,20 @@ impl Controller {
     }
 
     fn settle(&mut self) {
-        // Invariant: this ends. Each turn but the last one uses up a configuration that was held back, or what a
-        // processing of all Services has freed; those that wait hold nothing that they could free.
+        // Invariant: this ends. Those that wait hold nothing that they could free: a further turn follows only upon one
+        // that put a configuration in force that was held back, or gave a waiting Service an address to share.
         if self.working {
             loop {
-                let freed = std::mem::take(&mut self.freed);
-                if freed {
+                let room = std::mem::take(&mut self.room);
+                if room {
                     self.try_held_back();
                 }
                 if std::mem::take(&mut self.reprocess) {
                     self.process_all();
-                } else if freed {
-                    for key in self.waiting.clone() {
-                        self.process(&key);
-                    }
+                } else if room {
+                    self.process_waiting();
                 }
-                if !self.freed {
+                if !self.room {
                     break;
                 }
             }

@@ -23,7 +23,7 @@ fn each_step_of_the_recorded_histories_ends_as_it_did_with_metallb() {
     for history in &histories {
         let mut comparison = Comparison::of(history);
         replay(history, &mut comparison);
-        differences.extend_from_slice(comparison.differences());
+        differences.extend(comparison.finish());
         steps += history.steps.len();
     }
     assert_eq!((histories.len(), steps), (8, 381), "histories are missing");
@@ -128,7 +128,7 @@ fn said(event: KubernetesEvent) -> Said {
     Said {
         kind: if event.warning { "Warning" } else { "Normal" }.to_owned(),
         reason: event.reason.to_owned(),
-        service: event.about.key.name().to_owned(),
+        service: event.about.key.to_string(),
         message: event.message,
     }
 }

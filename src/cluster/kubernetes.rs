@@ -24,19 +24,27 @@ use crate::cluster::{Change, Cluster, Kind, WriteError};
 use crate::journal::Record;
 use crate::view;
 
+mod apply;
 mod client;
 mod convert;
 mod endpoints;
+mod events;
+#[cfg(test)]
+mod fake;
 mod memory;
+mod queue;
 mod raw;
 mod reporter;
+mod secret;
 mod speakers;
 mod store;
 mod watch;
 
 pub use client::{ConnectError, Failure};
 
+use apply::Writer;
 use client::Api;
+use events::Recorder;
 use raw::RawCache;
 use reporter::Reporter;
 use store::{ConfigMapStore, NodeStore, ServiceStore, Store};
@@ -152,6 +160,8 @@ pub struct Kubernetes {
 struct Shared {
     api: Api,
     namespace: String,
+    writer: Arc<Writer>,
+    recorder: Recorder,
 }
 
 impl Kubernetes {
@@ -179,9 +189,14 @@ impl Kubernetes {
             changes: &changes,
         }
         .start(&params, interests, &raws);
+        let writer = Arc::new(Writer::new(api.clone(), reporter.clone(), raws));
+        let (component, host) = (params.component, &params.host);
+        let recorder = Recorder::start(&api, &reporter, &writer, component, host);
         let shared = Shared {
             api,
             namespace: params.namespace,
+            writer,
+            recorder,
         };
         Ok((
             Self {
@@ -200,8 +215,8 @@ impl Kubernetes {
         secret_name: &str,
         deployment: &str,
     ) -> Result<SecretOutcome, SecretError> {
-        let _ = (secret_name, deployment);
-        Ok(SecretOutcome::Exists)
+        let Shared { api, namespace, .. } = &*self.shared;
+        secret::ensure(api, namespace, secret_name, deployment).await
     }
 
     /// How many replicas a Deployment of the own namespace asks for.
@@ -209,19 +224,23 @@ impl Kubernetes {
     /// # Errors
     /// It cannot be read (0.12's RBAC lets the controller read its own Deployment alone).
     pub async fn replicas_of(&self, deployment: &str) -> Result<u32, Failure> {
-        let _ = deployment;
-        Ok(1)
+        secret::replicas(&self.shared.api, &self.shared.namespace, deployment).await
+    }
+
+    /// Kubernetes Events that were dropped because they came faster than the server takes them.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.shared.recorder.dropped()
     }
 }
 
 impl Cluster for Kubernetes {
     async fn write_status(&self, write: view::StatusWrite) -> Result<(), WriteError> {
-        let _ = write;
-        Err(WriteError::Conflict)
+        self.shared.writer.write(write).await
     }
 
     fn record(&self, event: view::KubernetesEvent) {
-        let _ = event;
+        self.shared.recorder.record(event);
     }
 }
 

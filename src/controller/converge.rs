@@ -34,7 +34,9 @@ pub(super) struct Situation<'a> {
     pub(super) ours: bool,
     /// The addresses that count as its status; `None` is a text that is no address.
     pub(super) status: &'a [Option<IpAddr>],
-    /// Whether the status has shown the addresses that it holds.
+    /// Whether the cluster told this status; else it is what was asked for last.
+    pub(super) told: bool,
+    /// Whether a told status has shown the addresses that it holds.
     pub(super) shown: bool,
 }
 
@@ -94,8 +96,8 @@ pub(super) struct Outcome {
     pub(super) verdict: Verdict,
     /// Whether the status has shown what is held now.
     pub(super) shown: bool,
-    /// Whether an address was given back, or replaced by another.
-    pub(super) freed: bool,
+    /// Whether another Service may find room now: an address was given back, or is held by one that shares.
+    pub(super) room: bool,
     /// What a Service without an address waits for.
     pub(super) waits_for: WaitsFor,
     /// What there is to tell, in order.
@@ -108,8 +110,9 @@ pub(super) fn converge(allocator: &mut Allocator, situation: &Situation<'_>) -> 
         allocator,
         service: situation.service,
         status: situation.status,
+        told: situation.told,
         shown: situation.shown,
-        freed: false,
+        room: false,
         waits_for: WaitsFor::Nothing,
         findings: Vec::new(),
     };
@@ -117,7 +120,7 @@ pub(super) fn converge(allocator: &mut Allocator, situation: &Situation<'_>) -> 
     Outcome {
         verdict,
         shown: step.shown,
-        freed: step.freed,
+        room: step.room,
         waits_for: step.waits_for,
         findings: step.findings,
     }
@@ -205,8 +208,9 @@ struct Step<'a> {
     allocator: &'a mut Allocator,
     service: &'a Service,
     status: &'a [Option<IpAddr>],
+    told: bool,
     shown: bool,
-    freed: bool,
+    room: bool,
     waits_for: WaitsFor,
     findings: Vec<Finding>,
 }
@@ -236,6 +240,7 @@ impl Step<'_> {
         match self.allocate() {
             Ok(addresses) => {
                 self.shown = false;
+                self.room |= !self.service.sharing_key.is_empty();
                 let pool = self
                     .allocator
                     .held(&self.service.key)
@@ -310,7 +315,7 @@ impl Step<'_> {
         }
         match self.take(&addresses) {
             Ok(()) => {
-                self.shown = true;
+                self.shown |= self.told;
                 Current::Has(addresses)
             }
             Err(refusal) => {
@@ -404,33 +409,39 @@ impl Step<'_> {
     ///
     /// Deviation: 0.12 does not know classes and takes such a Service.
     fn hold_for_another_class(&mut self) {
-        let key = &self.service.key;
         let addresses = valid(self.status)
             .filter(|addresses| request::families_of(addresses).is_ok())
             .unwrap_or_default();
-        let held = !addresses.is_empty()
-            && (self.take(&addresses).is_ok()
-                || self
-                    .allocator
-                    .held(key)
-                    .is_some_and(|held| request::same_addresses(held.addresses, &addresses)));
-        if held {
-            self.shown = true;
-        } else {
+        if addresses.is_empty() {
             self.release();
+            return;
+        }
+        match self.take(&addresses) {
+            Ok(()) => self.shown |= self.told,
+            Err(refusal) => {
+                // Once whoever stands against it is gone, nobody else must be given these.
+                self.waits_for = waits_for(&refusal);
+                let holds = self
+                    .allocator
+                    .held(&self.service.key)
+                    .is_some_and(|held| request::same_addresses(held.addresses, &addresses));
+                if !holds {
+                    self.release();
+                }
+            }
         }
     }
 
-    /// Takes these for the Service; a change of what it held frees the rest.
+    /// Takes these for the Service: what it held before is free then, and what it shares now has room.
     fn take(&mut self, addresses: &[IpAddr]) -> Result<(), Refusal> {
         let key = &self.service.key;
-        let moves = self
-            .allocator
-            .held(key)
-            .is_some_and(|held| !request::same_addresses(held.addresses, addresses));
+        let moves = match self.allocator.held(key) {
+            Some(held) => !request::same_addresses(held.addresses, addresses),
+            None => !self.service.sharing_key.is_empty(),
+        };
         self.allocator
             .assign(key, addresses, &request::claim(self.service))?;
-        self.freed |= moves;
+        self.room |= moves;
         Ok(())
     }
 
@@ -448,7 +459,7 @@ impl Step<'_> {
 
     fn release(&mut self) -> bool {
         let held = self.allocator.unassign(&self.service.key);
-        self.freed |= held;
+        self.room |= held;
         self.shown = false;
         held
     }

@@ -2,14 +2,14 @@
 //!
 //! A status write is a compare-and-swap on the resource version. So a version that is told while a write is under way
 //! is either the write's own echo, or the proof that somebody was faster and the write has lost; in both cases the
-//! write is over. As long as nothing newer is told, the status that was asked for counts as the status.
+//! write is over. As long as nothing newer is told, the status that was asked for counts as the status, even if the server
+//! refuses it.
 //!
 //! Invariant: at most one write is under way in this record; its base is always the version told last.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::converge::WaitsFor;
 use super::request;
 use crate::view::{Service, StatusWrite};
 
@@ -20,12 +20,8 @@ pub(super) struct Known {
     pub(super) service: Box<Service>,
     /// Whether the status has shown the addresses that are held.
     pub(super) shown: bool,
-    /// What a Service without an address waits for.
-    pub(super) waits_for: WaitsFor,
     /// The write under way.
     write: Option<Write>,
-    /// Addresses that the server refuses to have written on the version told last.
-    refused: Option<Box<[IpAddr]>>,
     /// The last warning, so that it is not repeated at each new try.
     said: Option<(&'static str, Box<str>)>,
 }
@@ -46,6 +42,8 @@ enum WriteState {
     Superseded,
     /// The server was away for long: to be asked for again.
     Unavailable,
+    /// The server refuses it for good: not to be asked for again on this version.
+    Refused,
 }
 
 /// What is new about a Service.
@@ -63,9 +61,7 @@ impl Known {
         Self {
             service: trimmed(service),
             shown: false,
-            waits_for: WaitsFor::Nothing,
             write: None,
-            refused: None,
             said: None,
         }
     }
@@ -83,7 +79,6 @@ impl Known {
             .is_some_and(|write| write.state == WriteState::Superseded);
         if newer || lost {
             self.write = None;
-            self.refused = None;
         }
         let sharing = new.ports != old.ports
             || new.sharing_key != old.sharing_key
@@ -110,6 +105,11 @@ impl Known {
         }
     }
 
+    /// Whether a write is under way, or refused: the status that counts is not the told one.
+    pub(super) fn is_writing(&self) -> bool {
+        self.write.is_some()
+    }
+
     /// The status shall show these: the write that this takes, if any.
     pub(super) fn show(&mut self, addresses: Vec<IpAddr>) -> Option<StatusWrite> {
         match &self.write {
@@ -117,7 +117,6 @@ impl Known {
             // Another write is under way: even what the status shows now must be written, so that it comes last.
             Some(_) => {}
             None if self.shows(&addresses) => return None,
-            None if self.refused.as_deref() == Some(&*addresses) => return None,
             None => {}
         }
         self.write = Some(Write {
@@ -156,14 +155,14 @@ impl Known {
         }
     }
 
-    /// The server refuses the write for good: it is not asked for again on this version. Says whether one was under way.
+    /// The server refuses the write for good. Says whether that is news.
     pub(super) fn refused(&mut self) -> bool {
-        match self.write.take() {
-            Some(write) => {
-                self.refused = Some(write.addresses);
+        match &mut self.write {
+            Some(write) if write.state != WriteState::Refused => {
+                write.state = WriteState::Refused;
                 true
             }
-            None => false,
+            Some(_) | None => false,
         }
     }
 

@@ -21,9 +21,9 @@ pub(crate) struct Model {
     config_map: Option<ConfigMap>,
     version: u64,
     /// What the controller has not been told yet.
-    news: VecDeque<Event>,
+    pub(crate) news: VecDeque<Event>,
     /// What the controller wants written.
-    writes: VecDeque<StatusWrite>,
+    pub(crate) writes: VecDeque<StatusWrite>,
 }
 
 impl Model {
@@ -105,8 +105,7 @@ impl Model {
             if told || written {
                 continue;
             }
-            self.controller.handle(Event::Settled);
-            if !self.drain() {
+            if !self.settle() {
                 return;
             }
         }
@@ -134,21 +133,10 @@ impl Model {
         true
     }
 
-    /// The next status write ends like this, without having been done.
-    #[expect(dead_code, reason = "x")]
-    pub(crate) fn fail_write(&mut self, outcome: WriteOutcome) -> bool {
-        let Some(write) = self.writes.pop_front() else {
-            return false;
-        };
-        self.news.push_back(Event::StatusWrite(write.key, outcome));
-        true
-    }
-
-    /// No further event is waiting, for the moment.
-    #[expect(dead_code, reason = "x")]
-    pub(crate) fn settle(&mut self) {
+    /// Tells the controller that nothing else is waiting; says whether it wants anything done.
+    pub(crate) fn settle(&mut self) -> bool {
         self.controller.handle(Event::Settled);
-        self.drain();
+        self.drain()
     }
 
     fn swap(&mut self, write: &StatusWrite) -> WriteOutcome {

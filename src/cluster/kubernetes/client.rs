@@ -235,6 +235,12 @@ impl Api {
         }
     }
 
+    /// A client of something that only looks like an API server.
+    #[cfg(test)]
+    pub(super) fn of(client: kube::Client) -> Self {
+        Self { client }
+    }
+
     /// A GET request for a path.
     pub(super) fn get(path: &str) -> Result<Request<Vec<u8>>, Failure> {
         Request::get(path)

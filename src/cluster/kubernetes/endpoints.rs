@@ -180,3 +180,6 @@ async fn probe(api: &Api, source: Source) -> Result<bool, (Operation, Failure)> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

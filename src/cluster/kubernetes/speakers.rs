@@ -120,3 +120,6 @@ impl Teller<'_> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@
     reason = "driver: owns the watch's deadlines and pauses"
 )]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 use kube::core::Request;
@@ -23,6 +23,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::client::{Api, Failure, REQUEST_TIMEOUT};
 use super::memory;
@@ -155,7 +156,8 @@ impl<S: Store> Watch<'_, S> {
                 Stop::Expired if began.elapsed() > SHORT_WATCH => {}
                 Stop::Expired => backoff.pause(self.reporter, None).await,
                 Stop::Failed(operation, failure) => {
-                    self.reporter.failed(Instant::now(), operation, &failure);
+                    self.reporter
+                        .failed(Instant::now().into_std(), operation, &failure);
                     if self.target.replaceable && matches!(failure.code(), Some(403 | 404)) {
                         return Ended::NotServed;
                     }
@@ -234,7 +236,8 @@ impl<S: Store> Watch<'_, S> {
                     return stop;
                 }
                 Stop::Failed(operation, failure) => {
-                    self.reporter.failed(Instant::now(), operation, &failure);
+                    self.reporter
+                        .failed(Instant::now().into_std(), operation, &failure);
                     if began.elapsed() > SHORT_WATCH {
                         backoff = Backoff::new();
                     }
@@ -258,8 +261,7 @@ impl<S: Store> Watch<'_, S> {
         let request = Request::new(&self.target.path)
             .watch(&params, version)
             .map_err(|error| Failure::Malformed(error.to_string()));
-        let deadline =
-            tokio::time::Instant::now() + Duration::from_secs(u64::from(seconds)) + GRACE;
+        let deadline = Instant::now() + Duration::from_secs(u64::from(seconds)) + GRACE;
         let failed = |failure: Failure| match failure.code() {
             Some(410) => Stop::Expired,
             _ => Stop::Failed(operation, failure),
@@ -312,7 +314,7 @@ impl<S: Store> Watch<'_, S> {
     fn misread(&self, errors: &[String]) {
         if let Some(error) = errors.first() {
             self.reporter.failed(
-                Instant::now(),
+                Instant::now().into_std(),
                 self.operation("understand some"),
                 &Failure::Malformed(error.clone()),
             );
