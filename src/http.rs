@@ -210,7 +210,9 @@ fn listen(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), StartError
         let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
         return match bind(both) {
             // A kernel without IPv6.
-            Err(StartError::Refused { .. }) => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+            Err(StartError::Refused { .. }) => {
+                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            }
             done => done,
         };
     }

@@ -18,13 +18,13 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::cli;
 use crate::cli::flags::Common;
 use crate::cluster::kubernetes;
 use crate::http::{self, Health};
 use crate::journal::{Level, Record};
 use crate::logging::{Journal, Threshold, tracing_layer};
 use crate::metrics::Registry;
-use crate::cli;
 
 pub mod controller;
 pub mod speaker;
@@ -204,14 +204,20 @@ fn say_start(program: &str, common: &Common, journal: &Journal) {
         .with("namespace", &common.namespace);
     record = match &common.config_file {
         Some(path) => record.with("configFile", path.display()),
-        None => record.with("configmap", format!("{}/{}", common.namespace, common.config_map)),
+        None => record.with(
+            "configmap",
+            format!("{}/{}", common.namespace, common.config_map),
+        ),
     };
     journal.write(record);
     if !common.ignored.is_empty() {
         journal.write(
-            Record::event("argumentsIgnored", "words after the flags mean nothing here")
-                .at(Level::Warn)
-                .with("arguments", common.ignored.join(" ")),
+            Record::event(
+                "argumentsIgnored",
+                "words after the flags mean nothing here",
+            )
+            .at(Level::Warn)
+            .with("arguments", common.ignored.join(" ")),
         );
     }
 }

@@ -54,7 +54,9 @@ pub enum OptionError {
     )]
     NoNamespace,
     /// The speaker does not know where it is.
-    #[error("no node name: use -node-name or METALLB_NODE_NAME, with the node's name in Kubernetes")]
+    #[error(
+        "no node name: use -node-name or METALLB_NODE_NAME, with the node's name in Kubernetes"
+    )]
     NoNodeName,
     /// `METALLB_BGP_TYPE` is none.
     #[error("METALLB_BGP_TYPE={0:?} is unknown: use native or frr")]

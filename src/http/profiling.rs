@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use axum::http::StatusCode;
 
-const INDEX: &str = "This is not a Go program: Go's profiles (heap, goroutine, profile, trace …) do not exist here.
+const INDEX: &str =
+    "This is not a Go program: Go's profiles (heap, goroutine, profile, trace …) do not exist here.
 
 /debug/pprof/cmdline   the command line, words separated by NUL
 /debug/pprof/threads   the threads with their CPU time

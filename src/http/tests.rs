@@ -159,9 +159,9 @@ fn a_host_without_address_is_told() {
     };
     let error = start(&params, Registry::default(), health).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .starts_with("cannot serve HTTP: \"not a host\" (-host, METALLB_HOST) has no address: "),
+        error.to_string().starts_with(
+            "cannot serve HTTP: \"not a host\" (-host, METALLB_HOST) has no address: "
+        ),
         "{error}"
     );
 }

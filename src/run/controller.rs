@@ -146,7 +146,8 @@ impl<C: Cluster> Driver<C> {
             }
         }
         while let Some(write) = self.writes.begin() {
-            self.writers.spawn(write_status(self.cluster.clone(), write));
+            self.writers
+                .spawn(write_status(self.cluster.clone(), write));
         }
     }
 
@@ -304,7 +305,10 @@ async fn ensure_secret(cluster: Kubernetes, secret: String, deployment: String, 
                 Record::failed(
                     "createMemberlistSecret",
                     error,
-                    format!("no memberlist secret yet; trying again in {} s", rest.as_secs()),
+                    format!(
+                        "no memberlist secret yet; trying again in {} s",
+                        rest.as_secs()
+                    ),
                 )
                 .with("secret", &secret),
             ),

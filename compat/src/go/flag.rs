@@ -13,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::quote::quote;
+
 /// A flag that a program knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flag {
@@ -229,29 +231,6 @@ fn unquote_usage(flag: &Flag) -> (String, String) {
         Value::Text(_) => "string",
     };
     (name.to_owned(), flag.usage.to_owned())
-}
-
-/// Go's `%q`.
-fn quote(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\x07' => quoted.push_str("\\a"),
-            '\x08' => quoted.push_str("\\b"),
-            '\x0b' => quoted.push_str("\\v"),
-            '\x0c' => quoted.push_str("\\f"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            // Writing to a String cannot fail.
-            c if c.is_control() => drop(write!(quoted, "\\x{:02x}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Go's `strconv.ParseBool`.

@@ -148,9 +148,8 @@ impl State {
 }
 
 fn config(cidr: &str) -> ConfigMap {
-    let text = format!(
-        "address-pools:\n- name: default\n  protocol: layer2\n  addresses:\n  - {cidr}\n"
-    );
+    let text =
+        format!("address-pools:\n- name: default\n  protocol: layer2\n  addresses:\n  - {cidr}\n");
     ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid".into(),
