@@ -42,7 +42,7 @@ use self::pools::Pools;
 use self::service::{Addresses, Entry, Reason};
 use crate::config::Protocol;
 use crate::config::live::LiveConfig;
-use crate::journal::Record;
+use crate::journal::{Level, Record};
 use crate::layer2::Command;
 use crate::view::{self, ObjectKey};
 
@@ -85,7 +85,7 @@ pub enum Event {
     Node(view::Node),
     /// A Node is gone.
     NodeGone(Arc<str>),
-    /// The nodes with a live speaker; `None`: nobody can tell.
+    /// The nodes with a live speaker; `None`: nobody can tell (as does an empty set: this speaker lives).
     Speakers(Option<BTreeSet<Arc<str>>>),
     /// Services, endpoints, the ConfigMap and the first word about speakers have all been told.
     Synced,
@@ -138,6 +138,9 @@ pub struct Stats {
     pub update_errors: u64,
 }
 
+/// Effects that the queues keep room for while they are empty: a usual event has a handful.
+const QUEUE_KEPT: usize = 64;
+
 /// Where the speaker is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -158,6 +161,8 @@ pub struct Speaker {
     live: LiveConfig,
     /// Its pools, by address.
     pools: Pools,
+    /// Whether the ConfigMap does not exist, as was said.
+    config_map_gone: bool,
     /// A good configuration that would take announced addresses away.
     held_back: Option<configuration::HeldBack>,
     /// Everything that is known by key.
@@ -166,6 +171,8 @@ pub struct Speaker {
     sharers: Sharers,
     names: Names,
     electorate: Electorate,
+    /// Whether anything was said about speakers yet.
+    speakers_told: bool,
     /// What counts for a Service without an endpoints object, if anything.
     without_endpoints: Option<Readiness>,
     /// The addresses that layer 2 announces.
@@ -184,6 +191,7 @@ impl Speaker {
     pub fn new(params: Params) -> Self {
         Self {
             electorate: Electorate::new(params.node_name.clone()),
+            speakers_told: false,
             without_endpoints: params
                 .without_endpoints_ready
                 .then(|| Readiness::on(&params.node_name)),
@@ -191,6 +199,7 @@ impl Speaker {
             phase: Phase::Starting,
             live: LiveConfig::default(),
             pools: Pools::default(),
+            config_map_gone: false,
             held_back: None,
             entries: BTreeMap::new(),
             sharers: Sharers::new(),
@@ -241,10 +250,16 @@ impl Speaker {
 
     /// Takes the next thing to do. Layer 2's come first, oldest first; then the rest, oldest first.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        match self.commands.pop_front() {
-            Some(command) => Some(Effect::Layer2(command)),
-            None => self.words.pop_front(),
+        if let Some(command) = self.commands.pop_front() {
+            return Some(Effect::Layer2(command));
         }
+        let word = self.words.pop_front();
+        if word.is_none() {
+            // A failover of thousands of Services must not keep its megabytes for ever.
+            self.commands.shrink_to(QUEUE_KEPT);
+            self.words.shrink_to(QUEUE_KEPT);
+        }
+        word
     }
 
     /// What this node announces, by Service; a Service's addresses in the order of its status.
@@ -317,22 +332,33 @@ impl Speaker {
     }
 
     fn handle_speakers(&mut self, speakers: Option<BTreeSet<Arc<str>>>) {
-        let told = match &speakers {
-            Some(nodes) => format!("{} nodes have a live speaker", nodes.len()),
-            None => "nobody can tell which nodes have a live speaker: the nodes with ready endpoints are elected".to_owned(),
+        let record = match &speakers {
+            Some(nodes) if !nodes.is_empty() => Record::event(
+                "speakersChanged",
+                format!("{} nodes have a live speaker", nodes.len()),
+            ),
+            Some(_) => Record::event(
+                "speakersChanged",
+                "no pod of a speaker is Ready: the nodes with ready endpoints announce. If this stays, compare \
+                 METALLB_ML_LABELS with the labels of the speaker's pods",
+            )
+            .at(Level::Warn),
+            None => Record::event(
+                "speakersChanged",
+                "nobody can tell which nodes have a live speaker: the nodes with ready endpoints announce",
+            ),
         };
         let shift = self.electorate.set_live(speakers);
-        let mut record = Record::event("speakersChanged", told);
         match &shift {
-            Shift::None => return,
-            Shift::Some { worse, better } => {
-                record = record
+            Shift::None if self.speakers_told => return,
+            Shift::Some { worse, better } => self.say(
+                record
                     .with("joined", list(better.iter()))
-                    .with("left", list(worse.iter()));
-            }
-            Shift::All => {}
+                    .with("left", list(worse.iter())),
+            ),
+            Shift::None | Shift::All => self.say(record),
         }
-        self.say(record);
+        self.speakers_told = true;
         self.shift(&shift);
     }
 

@@ -180,6 +180,12 @@ impl ConfigFile {
     /// Decodes a document.
     #[must_use]
     pub fn decode(document: &Document) -> Decoded<Self> {
-        decode::decode_document(document)
+        decode::decode(document, document.root())
+    }
+
+    /// Decodes a part of a document: Helm values hold the configuration as one of many.
+    #[must_use]
+    pub fn decode_node(document: &Document, node: NodeId) -> Decoded<Self> {
+        decode::decode(document, Some(node))
     }
 }

@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, StructureStyle};
 
 pub mod decode;
 pub mod resolve;
@@ -56,12 +56,17 @@ impl Place {
         start..end.max(start)
     }
 
-    /// The place between two marks of the parser.
+    /// The place between two marks of the parser; what goes over several lines is its first character.
     fn between(start: Marker, end: Marker) -> Self {
         let byte = |mark: Marker| narrow(mark.byte_offset().unwrap_or_else(|| mark.index()));
+        let end = if end.line() == start.line() {
+            byte(end).max(byte(start))
+        } else {
+            byte(start).saturating_add(1)
+        };
         Self {
             start: byte(start),
-            end: byte(end).max(byte(start)),
+            end,
             line: narrow(start.line()),
             column: narrow(start.col()).saturating_add(1),
         }
@@ -108,7 +113,8 @@ pub enum Content {
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Where it stands; a collection's place begins at its first character and ends with its last.
+    /// Where it stands. What goes over several lines is stood for by its beginning: a block collection by its first
+    /// item, so that its place is one that can be shown.
     pub place: Place,
     /// The tag in its long form (`tag:yaml.org,2002:int`); empty: none.
     pub tag: Box<str>,
@@ -247,6 +253,8 @@ struct Open {
     id: NodeId,
     /// The key whose value comes next.
     key: Option<NodeId>,
+    /// Whether it is written between brackets.
+    flow: bool,
 }
 
 impl<'t> Reader<'t> {
@@ -272,6 +280,7 @@ impl<'t> Reader<'t> {
         while let Some(event) = self.parser.next_event() {
             let (event, span) = event.map_err(|error| syntax_error(self.text, &error))?;
             let place = Place::between(span.start, span.end);
+            let mut flow = false;
             let (node, anchor) = match event {
                 Event::StreamEnd => return Ok(None),
                 Event::DocumentEnd => {
@@ -280,9 +289,11 @@ impl<'t> Reader<'t> {
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
                     if let Some(closed) = open.pop()
+                        && closed.flow
                         && let Some(node) = node_mut(&mut document, closed.id)
+                        && node.place.line == place.line
                     {
-                        node.place.end = place.end.max(node.place.end);
+                        node.place.end = place.end;
                     }
                     continue;
                 }
@@ -300,11 +311,13 @@ impl<'t> Reader<'t> {
                     let content = Content::Scalar(text.into_owned().into(), style.into());
                     (Node::new(place, long_tag(tag.as_deref()), content), anchor)
                 }
-                Event::SequenceStart(_, anchor, tag) => {
+                Event::SequenceStart(style, anchor, tag) => {
+                    flow = style == StructureStyle::Flow;
                     let content = Content::Sequence(Vec::new());
                     (Node::new(place, long_tag(tag.as_deref()), content), anchor)
                 }
-                Event::MappingStart(_, anchor, tag) => {
+                Event::MappingStart(style, anchor, tag) => {
+                    flow = style == StructureStyle::Flow;
                     let content = Content::Mapping(Vec::new());
                     (Node::new(place, long_tag(tag.as_deref()), content), anchor)
                 }
@@ -318,7 +331,11 @@ impl<'t> Reader<'t> {
             }
             attach(&mut document, &mut open, id);
             if is_collection {
-                open.push(Open { id, key: None });
+                open.push(Open {
+                    id,
+                    key: None,
+                    flow,
+                });
             }
         }
         Ok(None)
@@ -389,6 +406,14 @@ fn attach(document: &mut Document, open: &mut [Open], id: NodeId) {
         document.root = Some(id);
         return;
     };
+    let child = document.node(id).map(|node| node.place);
+    if let Some(node) = node_mut(document, parent.id)
+        && let Some(child) = child.filter(|child| child.line == node.place.line)
+        && !parent.flow
+        && node.place.end <= child.start
+    {
+        node.place.end = child.end;
+    }
     match node_mut(document, parent.id).map(|node| &mut node.content) {
         Some(Content::Sequence(items)) => items.push(id),
         Some(Content::Mapping(pairs)) => match parent.key.take() {

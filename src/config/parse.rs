@@ -7,8 +7,8 @@
 //! Upstream: `Parse` in MetalLB 0.12.1's `internal/config`, its two mode validators before it.
 
 use ferrolb_compat::raw::ConfigFile;
-use ferrolb_compat::yaml::decode::Fault;
-use ferrolb_compat::yaml::{Document, Place};
+use ferrolb_compat::yaml::decode::{Decoded, Fault};
+use ferrolb_compat::yaml::{Document, NodeId, Place, SyntaxError};
 
 use super::Config;
 use super::error::{Diagnostic, Refused, Severity};
@@ -54,7 +54,10 @@ pub struct Examined {
 /// );
 /// ```
 pub fn parse(text: &str, mode: Mode) -> Result<Config, Refused> {
-    let (config, findings) = check(text, mode);
+    let (_, config, findings) = match Document::parse(text) {
+        Ok(document) => check(ConfigFile::decode(&document), mode),
+        Err(error) => unreadable(error),
+    };
     let mut errors = findings.errors.into_iter();
     match (errors.next(), config) {
         (None, Some(config)) => Ok(config),
@@ -73,41 +76,41 @@ pub fn parse(text: &str, mode: Mode) -> Result<Config, Refused> {
 /// Parses the text and looks for what works, perhaps not as meant.
 #[must_use]
 pub fn examine(text: &str, mode: Mode) -> Examined {
-    let (config, mut findings) = check(text, mode);
-    let mut warnings = Vec::new();
-    if let Ok(document) = Document::parse(text) {
-        let raw = ConfigFile::decode(&document).value;
-        warnings = warnings::look(text, &raw, config.as_ref());
-    }
-    findings.errors.truncate(MAX_DIAGNOSTICS);
-    Examined {
-        config,
-        errors: findings.errors,
-        warnings,
-        unkept: findings.unkept,
-    }
+    let (raw, config, findings) = match Document::parse(text) {
+        Ok(document) => check(ConfigFile::decode(&document), mode),
+        Err(error) => unreadable(error),
+    };
+    let warnings = warnings::look(Some(text), &raw, config.as_ref());
+    findings.into_examined(config, warnings)
+}
+
+/// The same for a part of a document, such as Helm's values.
+#[must_use]
+pub fn examine_node(document: &Document, node: NodeId, mode: Mode) -> Examined {
+    let (raw, config, findings) = check(ConfigFile::decode_node(document, node), mode);
+    let warnings = warnings::look(None, &raw, config.as_ref());
+    findings.into_examined(config, warnings)
+}
+
+/// A text that is no YAML.
+fn unreadable(error: SyntaxError) -> (ConfigFile, Option<Config>, Findings) {
+    let mut findings = Findings::default();
+    let help = error.help.map(str::to_owned);
+    findings.add("syntax", String::new(), error.place, error.message, help);
+    (ConfigFile::default(), None, findings)
 }
 
 /// All errors, and the configuration where there are none.
-fn check(text: &str, mode: Mode) -> (Option<Config>, Findings) {
+fn check(decoded: Decoded<ConfigFile>, mode: Mode) -> (ConfigFile, Option<Config>, Findings) {
     let mut findings = Findings::default();
-    let document = match Document::parse(text) {
-        Ok(document) => document,
-        Err(error) => {
-            let help = error.help.map(str::to_owned);
-            findings.add("syntax", String::new(), error.place, error.message, help);
-            return (None, findings);
-        }
-    };
-    let decoded = ConfigFile::decode(&document);
     for fault in decoded.faults {
         findings.add_fault(fault);
     }
     findings.unkept += decoded.unkept;
-    if decoded.given_up {
-        return (None, findings);
-    }
     let raw = decoded.value;
+    if decoded.given_up {
+        return (raw, None, findings);
+    }
     modes::check(&raw, mode, &mut findings);
     let bfd_profiles = bfd::parse(&raw, &mut findings);
     let peers = peers::parse(&raw, &mut findings);
@@ -117,7 +120,7 @@ fn check(text: &str, mode: Mode) -> (Option<Config>, Findings) {
         pools,
         bfd_profiles,
     });
-    (config, findings)
+    (raw, config, findings)
 }
 
 /// The errors so far.
@@ -130,6 +133,16 @@ struct Findings {
 }
 
 impl Findings {
+    /// What was found, as others see it.
+    fn into_examined(self, config: Option<Config>, warnings: Vec<Diagnostic>) -> Examined {
+        Examined {
+            config,
+            errors: self.errors,
+            warnings,
+            unkept: self.unkept,
+        }
+    }
+
     /// Adds an error, unless the same was said about the same place.
     fn add(
         &mut self,

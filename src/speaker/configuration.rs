@@ -34,6 +34,7 @@ pub(super) struct HeldBack {
 
 impl Speaker {
     pub(super) fn handle_config_map(&mut self, map: &view::ConfigMap) {
+        self.config_map_gone = false;
         match self.live.offer(map, Mode::FerroLb) {
             Offer::Unchanged => self.say(
                 Record::event("noChange", "the configuration is the one already known")
@@ -50,6 +51,9 @@ impl Speaker {
     }
 
     pub(super) fn handle_config_map_gone(&mut self) {
+        if std::mem::replace(&mut self.config_map_gone, true) {
+            return;
+        }
         self.live.gone();
         self.held_back = None;
         self.stale(

@@ -10,6 +10,9 @@
 //!
 //! * This node always counts as one with a live speaker (upstream: a member of memberlist is always among its own
 //!   members), although its own pod becomes Ready only 10 s or more after its start.
+//! * A list of live speakers without any entry is wrong, because this one lives. It means that no pod is Ready yet, or
+//!   that the pod labels match nothing; if each speaker counted itself alone, all would announce everything, in the
+//!   latter case for ever. So nobody can tell then, and the nodes with ready endpoints are the candidates.
 //! * Deviation: a node whose Node object says that it is not Ready yields to every candidate that is Ready; among
 //!   themselves such nodes are ordered by the hash as ever. A node that lost power is seen in its Node object, which is
 //!   watched, earlier than in the list of pods, which is polled. The rule holds for this node as well: a node without
@@ -28,7 +31,8 @@
 //! * A speaker starts: it announces what the hash gives it at once; the others stop when they see its pod Ready. Between,
 //!   both own (10 s and more with upstream's probes). The newcomer's gratuitous burst is the later one, so
 //!   that clients are with the node that stays the owner.
-//! * All speakers start together (power cut): each counts itself and nobody else until the pods are Ready, as above.
+//! * All speakers start together (power cut): the nodes with ready endpoints are candidates until the first pod is Ready;
+//!   from then until the last one is, each of the others counts itself, too, as above.
 //! * A node is cut off from the API server, and its speaker lives: its view stays as it is, and it goes on; the others
 //!   take over once the Node is not Ready. Both own until the node is back. Gossip closes this window.
 //! * The first IP of a dual-stack Service decides for both. Compat: if another Service shares only the second address, its
@@ -121,9 +125,10 @@ impl Electorate {
         }
     }
 
-    /// Takes the nodes with a live speaker; `None`: nobody can tell.
+    /// Takes the nodes with a live speaker; `None`: nobody can tell. An empty list tells nothing either.
     pub(super) fn set_live(&mut self, speakers: Option<BTreeSet<Arc<str>>>) -> Shift {
-        let speakers = speakers.map(|mut speakers| {
+        let told = speakers.filter(|speakers| !speakers.is_empty());
+        let speakers = told.map(|mut speakers| {
             speakers.insert(self.me.clone());
             speakers
         });

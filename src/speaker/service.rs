@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ferrolb_compat::go::ip::parse_ip;
+
 use super::election::Winner;
 use super::endpoints::Readiness;
 use super::pools::NotAllowed;
@@ -86,9 +88,9 @@ impl Addresses {
         }
         let mut addresses = Vec::with_capacity(ingress.len());
         for text in ingress {
-            match text.parse::<IpAddr>() {
-                Ok(ip) => addresses.push(ip.to_canonical()),
-                Err(_) => return Self::Invalid(text.as_str().into()),
+            match parse_ip(text) {
+                Some(ip) => addresses.push(ip),
+                None => return Self::Invalid(text.as_str().into()),
             }
         }
         Self::Held(addresses.into())

@@ -14,6 +14,7 @@ mod configuration;
 mod election;
 mod golden;
 mod model;
+mod pools;
 mod reasons;
 mod scale;
 mod sharing;

@@ -284,9 +284,9 @@ pub struct Decoded<T> {
     pub given_up: bool,
 }
 
-/// Decodes a whole document as a record. An empty one leaves every field at its default.
+/// Decodes a node of a document as a record. `None`, an empty document, leaves every field at its default.
 #[must_use]
-pub fn decode_document<T: Record>(document: &Document) -> Decoded<T> {
+pub fn decode<T: Record>(document: &Document, root: Option<NodeId>) -> Decoded<T> {
     let mut decoder = Decoder {
         document,
         faults: Vec::new(),
@@ -301,7 +301,7 @@ pub fn decode_document<T: Record>(document: &Document) -> Decoded<T> {
         aliased_text: 0,
     };
     let mut value = T::default();
-    let given_up = match document.root() {
+    let given_up = match root {
         None => false,
         Some(root) => decoder.record(root, &mut value).is_err(),
     };

@@ -22,12 +22,18 @@ const MAX_NETWORKS: u32 = 4_096;
 /// The same of all CIDRs; what comes later is not compared.
 const MAX_NETWORKS_IN_ALL: usize = 1 << 18;
 
-/// Looks at the document, and at the configuration where there is one.
-pub(super) fn look(text: &str, raw: &ConfigFile, config: Option<&Config>) -> Vec<Diagnostic> {
+/// Looks at the document, and at the configuration where there is one; `text` is the whole text that it came from.
+pub(super) fn look(
+    text: Option<&str>,
+    raw: &ConfigFile,
+    config: Option<&Config>,
+) -> Vec<Diagnostic> {
     let mut look = Look {
         warnings: Vec::new(),
     };
-    look.later_documents(text);
+    if let Some(text) = text {
+        look.later_documents(text);
+    }
     look.peers(raw, config);
     look.pools(raw);
     if let Some(config) = config {

@@ -72,6 +72,7 @@ fn a_deleted_config_map_changes_nothing_but_is_said() {
     let mut host = serving();
     host.tell(Event::ConfigMapGone);
     assert_eq!(host.commands, []);
+    host.tell(Event::ConfigMapGone);
     assert!(stale_error(&host).starts_with("the ConfigMap does not exist"));
     assert!(host.stats().config_stale);
     host.tell(config(POOLS));

@@ -63,9 +63,51 @@ fn where_nobody_can_tell_the_nodes_with_ready_endpoints_are_candidates() {
         assert_eq!(host.addresses.len(), 1);
         // Now somebody can tell: only this one lives.
         host.tell(endpoints("web", &["a", "b"]));
-        host.tell(speakers(&[]));
+        host.tell(speakers(&["a"]));
         assert_eq!(host.addresses.len(), 1);
     }
+}
+
+#[test]
+fn an_empty_list_of_speakers_tells_nothing() {
+    let mut host = Host::running();
+    host.tell(endpoints("web", &["b"]));
+    host.tell(cluster("web", &[&won_by("a", &["b"])]));
+    assert_eq!(host.addresses.len(), 1);
+    host.forget();
+    host.tell(speakers(&[]));
+    let [said] = &host.logged("speakersChanged").collect::<Vec<_>>()[..] else {
+        panic!("one line: {:?}", host.logs);
+    };
+    assert_eq!(said.level, Level::Warn);
+    assert_eq!(host.withdrawals(), ["default/web notOwner"]);
+    host.tell(endpoints("web", &["a"]));
+    assert_eq!(host.addresses.len(), 1);
+}
+
+#[test]
+fn what_shares_an_address_has_one_owner_also_where_nobody_can_tell() {
+    let address = won_by("a", &["b"]);
+    let mut host = Host::running();
+    host.tell(Event::Speakers(None));
+    host.tell(endpoints("tcp", &["b"]));
+    host.tell(cluster("tcp", &[&address]));
+    assert_eq!(host.addresses.len(), 0);
+    host.tell(endpoints("udp", &["a"]));
+    host.tell(cluster("udp", &[&address]));
+    assert_eq!(host.speaker.announcements().count(), 2);
+    host.tell(endpoints("udp", &["!a"]));
+    assert_eq!(
+        host.withdrawals(),
+        ["default/tcp notOwner", "default/udp noEndpoints"]
+    );
+    host.tell(endpoints("udp", &["a"]));
+    assert_eq!(host.speaker.announcements().count(), 2);
+    host.tell(Event::ServiceGone(key("udp")));
+    assert_eq!(
+        host.withdrawals(),
+        ["default/udp serviceDeleted", "default/tcp notOwner"]
+    );
 }
 
 #[test]
@@ -97,8 +139,8 @@ fn this_node_is_always_among_the_live() {
     host.tell(cluster("web", &[&won_by("a", &["b"])]));
     host.forget();
     host.tell(speakers(&["b"]));
-    host.tell(speakers(&[]));
-    host.tell(speakers(&["a", "b"]));
+    host.tell(speakers(&["a"]));
+    host.tell(speakers(&["b"]));
     assert_eq!(host.commands, []);
 }
 
@@ -167,7 +209,7 @@ fn this_node_yields_as_well_unless_all_are_in_the_same_plight() {
     host.tell(node("b", true));
     assert_eq!(host.addresses.len(), 0);
     // Nobody else lives: better one that is not ready than nobody.
-    host.tell(speakers(&[]));
+    host.tell(speakers(&["a"]));
     assert_eq!(host.addresses.len(), 1);
 }
 
@@ -204,4 +246,37 @@ fn addresses_are_hashed_in_gos_form() {
             .to_string();
         assert_eq!(shown, hashed);
     }
+}
+
+#[test]
+fn who_lives_is_said_when_it_changes() {
+    let mut host = Host::new("a");
+    let said = |host: &mut Host, event: Event| {
+        host.forget();
+        host.tell(event.clone());
+        host.tell(event);
+        host.logged("speakersChanged")
+            .map(|record| {
+                let fields: Vec<_> = record.fields.iter().map(|(_, value)| &**value).collect();
+                format!("{} [{}]", record.msg, fields.join("; "))
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(&mut host, Event::Speakers(None)),
+        [
+            "nobody can tell which nodes have a live speaker: the nodes with ready endpoints announce []"
+        ]
+    );
+    assert_eq!(
+        said(&mut host, speakers(&["a", "b"])),
+        ["2 nodes have a live speaker []"]
+    );
+    let many: Vec<String> = (10..25).map(|number| format!("n{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(
+        said(&mut host, speakers(&many)),
+        ["15 nodes have a live speaker \
+          [n10, n11, n12, n13, n14, n15, n16, n17, n18, n19 and 5 more; b]"]
+    );
 }
