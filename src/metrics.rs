@@ -327,9 +327,12 @@ impl Source for Arc<Speaker> {
     }
 }
 
+/// A counter of layer 2: its name, its help, and where it stands.
+type Column = (&'static str, &'static str, fn(&layer2::Counters) -> u64);
+
 /// Layer 2's counters, by address.
 pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Exposition) {
-    let columns: [(&str, &str, fn(&layer2::Counters) -> u64); 3] = [
+    let columns: [Column; 3] = [
         (
             metric::LAYER2_REQUESTS_RECEIVED,
             "Number of layer 2 requests received for an announced address.",
