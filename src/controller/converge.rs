@@ -96,7 +96,7 @@ pub(super) struct Outcome {
     pub(super) verdict: Verdict,
     /// Whether the status has shown what is held now.
     pub(super) shown: bool,
-    /// Whether another Service may find room now: an address was given back, or is held by one that shares.
+    /// Whether another Service may find room now: an address was given back.
     pub(super) room: bool,
     /// What a Service without an address waits for.
     pub(super) waits_for: WaitsFor,
@@ -240,7 +240,6 @@ impl Step<'_> {
         match self.allocate() {
             Ok(addresses) => {
                 self.shown = false;
-                self.room |= !self.service.sharing_key.is_empty();
                 let pool = self
                     .allocator
                     .held(&self.service.key)
@@ -432,13 +431,13 @@ impl Step<'_> {
         }
     }
 
-    /// Takes these for the Service: what it held before is free then, and what it shares now has room.
+    /// Takes these for the Service; what it held before is free then.
     fn take(&mut self, addresses: &[IpAddr]) -> Result<(), Refusal> {
         let key = &self.service.key;
-        let moves = match self.allocator.held(key) {
-            Some(held) => !request::same_addresses(held.addresses, addresses),
-            None => !self.service.sharing_key.is_empty(),
-        };
+        let moves = self
+            .allocator
+            .held(key)
+            .is_some_and(|held| !request::same_addresses(held.addresses, addresses));
         self.allocator
             .assign(key, addresses, &request::claim(self.service))?;
         self.room |= moves;

@@ -46,15 +46,6 @@ enum WriteState {
     Refused,
 }
 
-/// What is new about a Service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct News {
-    /// Somebody wants something else of it.
-    pub(super) spec: bool,
-    /// With whom it may share has changed.
-    pub(super) sharing: bool,
-}
-
 impl Known {
     /// A Service that was told for the first time.
     pub(super) fn new(service: Box<Service>) -> Self {
@@ -66,8 +57,8 @@ impl Known {
         }
     }
 
-    /// Takes what is told now.
-    pub(super) fn tell(&mut self, service: Box<Service>) -> News {
+    /// Takes what is told now. Says whether it may be shared with others than before.
+    pub(super) fn tell(&mut self, service: Box<Service>) -> bool {
         let service = trimmed(service);
         let old = std::mem::replace(&mut self.service, service);
         let new = &self.service;
@@ -94,7 +85,7 @@ impl Known {
         if spec {
             self.said = None;
         }
-        News { spec, sharing }
+        sharing
     }
 
     /// The addresses that count as the status: those asked for, else those told. `None` is a text that is no address.
