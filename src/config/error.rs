@@ -79,6 +79,8 @@ pub struct Refused {
     first: Diagnostic,
     /// Everything else that was found.
     others: Vec<Diagnostic>,
+    /// How many more faults there are, beyond those that are kept.
+    unkept: usize,
 }
 
 impl Refused {
@@ -88,13 +90,18 @@ impl Refused {
         Self {
             first,
             others: Vec::new(),
+            unkept: 0,
         }
     }
 
-    /// A refusal for the first of these reasons; the rest is told as well.
+    /// A refusal for the first of these reasons; of the rest it is told how many, and of `unkept` more as well.
     #[must_use]
-    pub fn with_others(first: Diagnostic, others: Vec<Diagnostic>) -> Self {
-        Self { first, others }
+    pub fn with_others(first: Diagnostic, others: Vec<Diagnostic>, unkept: usize) -> Self {
+        Self {
+            first,
+            others,
+            unkept,
+        }
     }
 
     /// A refusal that has no place in the text.
@@ -128,7 +135,7 @@ impl fmt::Display for Refused {
     /// One line, fit for logs and Events.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.first.fmt(f)?;
-        match self.others.len() {
+        match self.others.len() + self.unkept {
             0 => Ok(()),
             1 => f.write_str(" (and 1 more fault)"),
             more => write!(f, " (and {more} more faults)"),
