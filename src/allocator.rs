@@ -1,20 +1,47 @@
 //! Who holds which address.
 //!
-//! Pure bookkeeping over the pools of a [`Config`](crate::config::Config). It knows Services by key alone.
+//! Pure bookkeeping over the pools of a [`Config`](crate::config::Config): values in, values out; no Service's
+//! objects, no Events, no log. It knows Services by key alone.
+//!
+//! Source: MetalLB 0.12.1's `internal/allocator`, as section 4 of its behaviour describes it. Upstream walks over
+//! the addresses of a pool and asks each whether it fits; here the same answer is looked up:
+//!
+//! | part | knows |
+//! | --- | --- |
+//! | `space` | pools, their CIDRs in order, and where the first free address is |
+//! | `holders` | which Service, or which shared address, each held address belongs to |
+//! | `sharing` | for each sharing key the held addresses, and those on which a port is served |
+//! | `choice` | from these, which addresses a Service may have and which it gets |
+//! | `page`, `slab`, `index` | sets of addresses, 256 at a time; numbered places, and their numbers by key |
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::{fmt, mem, slice};
 
 use crate::config::Pool;
 use crate::ip::Family;
-use crate::ip::range::{Interval, address_of, bits_of, is_buggy};
+use crate::ip::range::{address_of, bits_of};
 use crate::view::{ObjectKey, Port};
 
+mod choice;
 pub mod error;
+mod holders;
+mod index;
+mod page;
+mod sharing;
+mod slab;
+mod space;
+#[cfg(test)]
+mod tests;
 
-use error::{Mismatch, Others, Uncovered};
 pub use error::{Orphan, Orphans, Refusal};
+
+use error::Uncovered;
+use holders::{Holder, Holders};
+use index::{Index, KeyHash};
+use sharing::{Groups, Share, SharedAddress, normal_ports};
+use slab::Slab;
+use space::{Scope, Space};
 
 /// The families that a Service wants: one address of each, all from one pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +106,56 @@ pub struct PoolUsage<'a> {
 }
 
 /// The pools, and who holds which of their addresses.
+///
+/// Costs: each operation on a Service is logarithmic in what is held, wherever its addresses lie and however full the
+/// pools are; with a sharing key, finding an address adds a step for each 256 addresses that the key's Services hold.
+/// Memory is proportional to what is held and to the number of CIDRs.
+///
+/// Invariant: every held address is given by a pool, those of one Service by one pool; the holders of one address
+/// agree in sharing and backend key, and serve different ports.
 #[derive(Debug, Default)]
 pub struct Allocator {
-    pools: Vec<Pool>,
-    held: BTreeMap<ObjectKey, (Vec<IpAddr>, Claim)>,
+    space: Space,
+    holders: Holders,
+    shared: Slab<SharedAddress>,
+    groups: Groups,
+    services: Slab<Slot>,
+    /// The slots by key.
+    index: Index,
+}
+
+/// A Service that holds addresses.
+#[derive(Debug)]
+struct Slot {
+    key: ObjectKey,
+    addresses: Addresses,
+    /// `None` where it shares with nobody: then nothing else of its claim is ever asked for.
+    share: Option<Box<Share>>,
+}
+
+/// Addresses of a Service; one needs no memory of its own.
+#[derive(Debug)]
+enum Addresses {
+    One(IpAddr),
+    Many(Box<[IpAddr]>),
+}
+
+impl Addresses {
+    fn as_slice(&self) -> &[IpAddr] {
+        match self {
+            Self::One(address) => slice::from_ref(address),
+            Self::Many(addresses) => addresses,
+        }
+    }
+}
+
+impl From<&[IpAddr]> for Addresses {
+    fn from(addresses: &[IpAddr]) -> Self {
+        match addresses {
+            [address] => Self::One(*address),
+            addresses => Self::Many(addresses.into()),
+        }
+    }
 }
 
 impl Allocator {
@@ -92,34 +165,25 @@ impl Allocator {
     /// # Errors
     /// Every (Service, address) that would be left without a pool.
     pub fn set_pools(&mut self, pools: &[Pool]) -> Result<(), Orphans> {
+        let mut space = Space::new(pools);
         let mut orphans = Vec::new();
-        for (service, (addresses, _)) in &self.held {
-            let mut first: Option<&str> = None;
-            for address in addresses {
-                let why = match pool_of(pools, *address) {
-                    Err(why) => why,
-                    Ok(pool) => match first {
-                        Some(first) if first != pool => Uncovered::Apart {
-                            first: first.into(),
-                            pool: pool.into(),
-                        },
-                        _ => {
-                            first = Some(pool);
-                            continue;
-                        }
-                    },
-                };
-                orphans.push(Orphan {
-                    service: service.clone(),
-                    address: *address,
+        for slot in self.services.iter() {
+            let addresses = slot.addresses.as_slice();
+            if let Err(_first) = space.one_pool(addresses.iter().copied().map(bits_of)) {
+                orphans.extend(space.faults(addresses).map(|(address, why)| Orphan {
+                    service: slot.key.clone(),
+                    address,
                     why,
-                });
+                }));
             }
         }
         if !orphans.is_empty() {
+            // Stable: the addresses of one Service stay in their order.
+            orphans.sort_by(|a, b| a.service.cmp(&b.service));
             return Err(Orphans { orphans });
         }
-        self.pools = pools.to_vec();
+        space.adopt(self.holders.pages());
+        self.space = space;
         Ok(())
     }
 
@@ -134,53 +198,57 @@ impl Allocator {
         addresses: &[IpAddr],
         claim: &Claim,
     ) -> Result<(), Refusal> {
+        let repeated = addresses.iter().enumerate().find(|(index, address)| {
+            addresses
+                .iter()
+                .take(*index)
+                .any(|earlier| earlier == *address)
+        });
+        if let Some((_, repeated)) = repeated {
+            return Err(Refusal::Repeated {
+                addresses: addresses.into(),
+                repeated: *repeated,
+            });
+        }
         let refuse = |culprit, why| Refusal::NotAllowed {
             addresses: addresses.into(),
             culprit,
             why,
         };
-        let mut first: Option<&str> = None;
-        for (index, address) in addresses.iter().enumerate() {
-            if addresses
-                .iter()
-                .take(index)
-                .any(|earlier| earlier == address)
-            {
-                return Err(Refusal::Repeated {
-                    addresses: addresses.into(),
-                    repeated: *address,
-                });
-            }
-            let pool = pool_of(&self.pools, *address).map_err(|why| refuse(Some(*address), why))?;
-            match first {
-                Some(first) if first != pool => {
-                    let apart = Uncovered::Apart {
-                        first: first.into(),
-                        pool: pool.into(),
-                    };
-                    return Err(refuse(Some(*address), apart));
-                }
-                _ => first = Some(pool),
-            }
-        }
-        if addresses.is_empty() {
-            return Err(refuse(None, Uncovered::NoPool));
+        self.space
+            .one_pool(addresses.iter().copied().map(bits_of))
+            .map_err(|(bits, why)| refuse(Some(address_of(bits)), why))?
+            .ok_or_else(|| refuse(None, Uncovered::NoPool))?;
+        let hash = self.index.hash_of(service);
+        if let Some(slot) = self.slot_of(hash, service) {
+            return self.reassign(service, slot, addresses, claim);
         }
         for address in addresses {
-            self.check(service, *address, claim)?;
+            self.check(service, None, *address, claim)?;
         }
-        self.held
-            .insert(service.clone(), (addresses.to_vec(), claim.clone()));
+        self.make_room(addresses.len())?;
+        let slot = self.new_slot(service, hash);
+        self.hold(slot, addresses.into(), claim);
         Ok(())
     }
 
     /// Frees what the Service holds; says whether it held anything.
     pub fn unassign(&mut self, service: &ObjectKey) -> bool {
-        self.held.remove(service).is_some()
+        let hash = self.index.hash_of(service);
+        let Some(slot) = self.slot_of(hash, service) else {
+            return false;
+        };
+        self.index.remove(hash, slot);
+        self.let_go(slot);
+        self.services.remove(slot);
+        true
     }
 
     /// Gives the Service the first addresses of the pool that it may have: entries in configured order, ascending.
     /// A Service that holds addresses keeps them, from whichever pool, with the new claim.
+    ///
+    /// With a sharing key the first may be one that Services with the same keys and other ports hold already.
+    /// Dual-stack addresses come in the order of the entries that they were found in.
     ///
     /// # Errors
     /// Why it gets none; nothing has changed.
@@ -191,24 +259,26 @@ impl Allocator {
         pool: &str,
         claim: &Claim,
     ) -> Result<Vec<IpAddr>, Refusal> {
-        if let Some(kept) = self.keep(service, families, claim) {
-            return kept;
+        let hash = self.index.hash_of(service);
+        if let Some(slot) = self.slot_of(hash, service) {
+            return self.keep(service, slot, families, claim);
         }
-        let Some(found) = self.pools.iter().find(|candidate| candidate.name == pool) else {
+        let Some(number) = self.space.pool_named(pool) else {
             return Err(Refusal::UnknownPool { pool: pool.into() });
         };
-        let Some(addresses) = self.first_fit(service, families, found, claim) else {
+        let Some(addresses) = self.first_fit(Scope::Pool(number), families, claim) else {
             return Err(Refusal::PoolExhausted {
                 pool: pool.into(),
                 families,
             });
         };
-        self.assign(service, &addresses, claim)?;
-        Ok(addresses)
+        self.take(service, hash, addresses, claim)
     }
 
     /// Gives the Service addresses from the first pool, in configured order, that has auto-assign and can serve it.
     /// A Service that holds addresses keeps them, with the new claim.
+    ///
+    /// Deviation: upstream asks the pools in random order.
     ///
     /// # Errors
     /// Why it gets none; nothing has changed.
@@ -218,173 +288,226 @@ impl Allocator {
         families: Families,
         claim: &Claim,
     ) -> Result<Vec<IpAddr>, Refusal> {
-        if let Some(kept) = self.keep(service, families, claim) {
-            return kept;
+        let hash = self.index.hash_of(service);
+        if let Some(slot) = self.slot_of(hash, service) {
+            return self.keep(service, slot, families, claim);
         }
-        let found = self
-            .pools
-            .iter()
-            .filter(|pool| pool.auto_assign)
-            .find_map(|pool| self.first_fit(service, families, pool, claim));
-        let Some(addresses) = found else {
+        let Some(addresses) = self.first_fit(Scope::Auto, families, claim) else {
             return Err(Refusal::Exhausted {
                 families,
-                pools: self.pools.iter().filter(|pool| pool.auto_assign).count(),
+                pools: self.space.auto_pools(),
             });
         };
-        self.assign(service, &addresses, claim)?;
-        Ok(addresses)
+        self.take(service, hash, addresses, claim)
     }
 
     /// What the Service holds.
     #[must_use]
     pub fn held(&self, service: &ObjectKey) -> Option<Held<'_>> {
-        let (addresses, _) = self.held.get(service)?;
-        let pool = self.pool_of(addresses)?;
-        Some(Held { pool, addresses })
+        let slot = self.slot_of(self.index.hash_of(service), service)?;
+        let addresses = self.services.at(slot)?.addresses.as_slice();
+        let entry = self.space.entry_around(bits_of(*addresses.first()?))?;
+        Some(Held {
+            pool: self.space.name_of_entry(entry),
+            addresses,
+        })
     }
 
-    /// The one pool that covers all the addresses; `None` also for no addresses at all.
+    /// The one pool that covers all the addresses; `None` also for no addresses at all. An address that its pool
+    /// avoids (`avoid-buggy-ips`) is not covered.
     #[must_use]
     pub fn pool_of(&self, addresses: &[IpAddr]) -> Option<&str> {
-        let (first, rest) = addresses.split_first()?;
-        let pool = pool_of(&self.pools, *first).ok()?;
-        rest.iter()
-            .all(|address| pool_of(&self.pools, *address) == Ok(pool))
-            .then_some(pool)
+        let entry = self
+            .space
+            .one_pool(addresses.iter().copied().map(bits_of))
+            .ok()??;
+        Some(self.space.name_of_entry(entry))
     }
 
     /// How full the pools are, in configured order.
     pub fn usage(&self) -> impl Iterator<Item = PoolUsage<'_>> {
-        self.pools.iter().map(|pool| {
-            let mut capacity = 0_i64;
-            for cidr in &pool.cidrs {
-                let (interval, more) = Interval::of_net(cidr);
-                if more.is_some() || interval.count() >= 1 << 62 {
-                    capacity = i64::MAX;
-                    break;
-                }
-                let mut count = interval.count();
-                if pool.avoid_buggy_ips {
-                    count -= interval.count_buggy();
-                }
-                capacity = capacity.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
-            }
-            let in_use: BTreeSet<IpAddr> = self
-                .held
-                .values()
-                .flat_map(|(addresses, _)| addresses)
-                .copied()
-                .filter(|address| pool.contains(*address))
-                .collect();
-            PoolUsage {
-                name: &pool.name,
-                capacity,
-                in_use: i64::try_from(in_use.len()).unwrap_or(i64::MAX),
-            }
+        self.space.pools().iter().map(|pool| PoolUsage {
+            name: &pool.name,
+            capacity: pool.capacity,
+            in_use: pool.in_use,
         })
     }
 
+    fn slot_of(&self, hash: KeyHash, service: &ObjectKey) -> Option<u32> {
+        self.index.find(hash, |slot| {
+            self.services
+                .at(slot)
+                .is_some_and(|slot| slot.key == *service)
+        })
+    }
+
+    /// Lets a Service keep what it holds, with a new claim.
     fn keep(
         &mut self,
         service: &ObjectKey,
+        slot: u32,
         families: Families,
         claim: &Claim,
-    ) -> Option<Result<Vec<IpAddr>, Refusal>> {
-        let (held, _) = self.held.get(service)?;
-        let held = held.clone();
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        let held = self
+            .services
+            .at(slot)
+            .map_or_else(Vec::new, |slot| slot.addresses.as_slice().to_vec());
         if Families::of(&held) != Some(families) {
-            return Some(Err(Refusal::WrongFamily {
+            return Err(Refusal::WrongFamily {
                 held: held.into(),
                 families,
-            }));
+            });
         }
-        Some(self.assign(service, &held, claim).map(|()| held))
+        self.reassign(service, slot, &held, claim)?;
+        Ok(held)
     }
 
-    fn first_fit(
-        &self,
+    /// Gives a Service other addresses that one pool gives, or a new claim, if it may share them with their holders.
+    fn reassign(
+        &mut self,
         service: &ObjectKey,
-        families: Families,
-        pool: &Pool,
+        slot: u32,
+        addresses: &[IpAddr],
         claim: &Claim,
-    ) -> Option<Vec<IpAddr>> {
-        let mut wanted = match families {
-            Families::One(family) => vec![family],
-            Families::Dual => vec![Family::V4, Family::V6],
+    ) -> Result<(), Refusal> {
+        if self.is_unchanged(slot, addresses, claim) {
+            return Ok(());
+        }
+        for address in addresses {
+            self.check(service, Some(slot), *address, claim)?;
+        }
+        self.make_room(addresses.len())?;
+        self.let_go(slot);
+        self.hold(slot, addresses.into(), claim);
+        Ok(())
+    }
+
+    /// Gives a Service that holds nothing addresses that were just found for it.
+    fn take(
+        &mut self,
+        service: &ObjectKey,
+        hash: KeyHash,
+        addresses: Vec<IpAddr>,
+        claim: &Claim,
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        self.make_room(addresses.len())?;
+        let slot = self.new_slot(service, hash);
+        self.hold(slot, addresses.as_slice().into(), claim);
+        Ok(addresses)
+    }
+
+    /// Whether a Service holds exactly this already.
+    fn is_unchanged(&self, slot: u32, addresses: &[IpAddr], claim: &Claim) -> bool {
+        let Some(slot) = self.services.at(slot) else {
+            return false;
         };
-        let mut found = Vec::new();
-        for cidr in &pool.cidrs {
-            let (first, second) = Interval::of_net(cidr);
-            for interval in [Some(first), second].into_iter().flatten() {
-                if !wanted.contains(&interval.family()) {
-                    continue;
-                }
-                let fit = (interval.first..=interval.last)
-                    .filter(|bits| !(pool.avoid_buggy_ips && is_buggy(*bits)))
-                    .map(address_of)
-                    .find(|address| self.check(service, *address, claim).is_ok());
-                if let Some(fit) = fit {
-                    found.push(fit);
-                    wanted.retain(|family| *family != Family::of(fit));
-                }
+        if slot.addresses.as_slice() != addresses {
+            return false;
+        }
+        match &slot.share {
+            None => claim.sharing_key.is_empty(),
+            Some(share) => {
+                self.groups
+                    .at(share.group)
+                    .is_some_and(|group| group.is_of(claim))
+                    && share.ports == normal_ports(claim)
             }
         }
-        wanted.is_empty().then_some(found)
     }
 
-    fn check(&self, service: &ObjectKey, address: IpAddr, claim: &Claim) -> Result<(), Refusal> {
-        let others: Vec<_> = self
-            .held
-            .iter()
-            .filter(|(key, (addresses, _))| *key != service && addresses.contains(&address))
-            .collect();
-        let Some((_, (_, existing))) = others.first() else {
-            return Ok(());
-        };
-        let why = if existing.sharing_key.is_empty() {
-            Mismatch::HolderDoesNotShare
-        } else if claim.sharing_key.is_empty() {
-            Mismatch::AskerDoesNotShare
-        } else if existing.sharing_key != claim.sharing_key {
-            Mismatch::SharingKey {
-                held: existing.sharing_key.as_str().into(),
-                asked: claim.sharing_key.as_str().into(),
-            }
-        } else if existing.backend_key != claim.backend_key {
-            Mismatch::BackendKey
+    fn make_room(&self, addresses: usize) -> Result<(), Refusal> {
+        if self.services.has_room(1) && self.shared.has_room(addresses) && self.groups.has_room() {
+            Ok(())
         } else {
-            for port in &claim.ports {
-                for (by, (_, theirs)) in &others {
-                    if theirs.ports.contains(port) {
-                        return Err(Refusal::PortInUse {
-                            port: port.clone(),
-                            address,
-                            by: (*by).clone(),
-                        });
+            Err(Refusal::TooMany)
+        }
+    }
+
+    /// Lets a slot that holds nothing hold addresses. The caller made sure that its Service may have them, and that
+    /// there is room.
+    fn hold(&mut self, number: u32, addresses: Addresses, claim: &Claim) {
+        let mut share = None;
+        if claim.sharing_key.is_empty() {
+            for address in addresses.as_slice() {
+                self.note_held(bits_of(*address), Holder::Sole(number));
+            }
+        } else {
+            let ports = normal_ports(claim);
+            let mut group = 0;
+            for address in addresses.as_slice() {
+                let bits = bits_of(*address);
+                group = self.groups.insert(claim, &ports, bits);
+                if let Some(Holder::Shared(shared)) = self.holders.of(bits) {
+                    if let Some(shared) = self.shared.at_mut(shared) {
+                        shared.holders.insert(number);
                     }
+                } else {
+                    let shared = self.shared.insert(SharedAddress {
+                        group,
+                        holders: BTreeSet::from([number]),
+                    });
+                    self.note_held(bits, Holder::Shared(shared));
                 }
             }
-            return Ok(());
-        };
-        Err(Refusal::KeyInUse {
-            service: service.clone(),
-            address,
-            others: Others::new(others.into_iter().map(|(key, _)| key.clone()).collect()),
-            why,
-        })
+            share = Some(Box::new(Share { group, ports }));
+        }
+        if let Some(slot) = self.services.at_mut(number) {
+            slot.addresses = addresses;
+            slot.share = share;
+        }
     }
-}
 
-/// The pool of one address. Buggy addresses of a pool that avoids them are in none.
-fn pool_of(pools: &[Pool], address: IpAddr) -> Result<&str, Uncovered> {
-    let Some(pool) = pools.iter().find(|pool| pool.contains(address)) else {
-        return Err(Uncovered::NoPool);
-    };
-    if pool.avoid_buggy_ips && is_buggy(bits_of(address)) {
-        return Err(Uncovered::Buggy {
-            pool: pool.name.as_str().into(),
+    /// A slot for a Service that has none, holding nothing yet.
+    fn new_slot(&mut self, service: &ObjectKey, hash: KeyHash) -> u32 {
+        let number = self.services.insert(Slot {
+            key: service.clone(),
+            addresses: Addresses::Many([].into()),
+            share: None,
         });
+        self.index.insert(hash, number);
+        number
     }
-    Ok(&pool.name)
+
+    /// Frees what a slot holds; the slot stays, holding nothing.
+    fn let_go(&mut self, number: u32) {
+        let Some(slot) = self.services.at_mut(number) else {
+            return;
+        };
+        let addresses = mem::replace(&mut slot.addresses, Addresses::Many([].into()));
+        let share = slot.share.take();
+        for address in addresses.as_slice() {
+            let bits = bits_of(*address);
+            let Some(share) = &share else {
+                self.note_free(bits);
+                continue;
+            };
+            let Some(Holder::Shared(shared)) = self.holders.of(bits) else {
+                continue;
+            };
+            let last = self.shared.at_mut(shared).is_some_and(|shared| {
+                shared.holders.remove(&number);
+                shared.holders.is_empty()
+            });
+            if last {
+                self.shared.remove(shared);
+                self.note_free(bits);
+            }
+            self.groups.remove(share.group, &share.ports, bits, last);
+        }
+    }
+
+    fn note_held(&mut self, bits: u128, holder: Holder) {
+        let held = self.holders.insert(bits, holder);
+        if let Some(entry) = self.space.entry_around(bits) {
+            self.space.taken(entry, bits, held);
+        }
+    }
+
+    fn note_free(&mut self, bits: u128) {
+        let held = self.holders.remove(bits);
+        if let Some(entry) = self.space.entry_around(bits) {
+            self.space.freed(entry, bits, held);
+        }
+    }
 }
