@@ -20,11 +20,15 @@
 
 use std::net::IpAddr;
 
+use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::names::reason;
 
 use super::request::{self, Mix, Quoted};
 use crate::allocator::{Allocator, Refusal};
 use crate::view::Service;
+
+/// Bytes of a warning's text. Annotations may be 256 KiB long and are quoted; the API server takes 1,024 for an Event.
+const LONGEST: usize = 1_000;
 
 /// A Service and what is known about it.
 pub(super) struct Situation<'a> {
@@ -256,8 +260,9 @@ impl Step<'_> {
                 self.warn(
                     reason::ALLOCATION_FAILED,
                     format!(
-                        "Failed to allocate IP for \"{}\": {}",
-                        self.service.key, failure.message
+                        "Failed to allocate IP for {}: {}",
+                        quote(self.service.key.as_str()),
+                        failure.message
                     ),
                 );
                 Verdict::Show(Vec::new())
@@ -463,7 +468,11 @@ impl Step<'_> {
         held
     }
 
-    fn warn(&mut self, reason: &'static str, message: String) {
+    fn warn(&mut self, reason: &'static str, mut message: String) {
+        if message.len() > LONGEST {
+            message.truncate(message.floor_char_boundary(LONGEST));
+            message.push('…');
+        }
         self.findings.push(Finding::Warning { reason, message });
     }
 }

@@ -10,7 +10,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::request;
+use ferrolb_compat::go::ip::parse_ip;
+
 use crate::view::{Service, StatusWrite};
 
 /// A Service and its write.
@@ -92,7 +93,7 @@ impl Known {
     pub(super) fn status(&self) -> Vec<Option<IpAddr>> {
         match &self.write {
             Some(write) => write.addresses.iter().copied().map(Some).collect(),
-            None => self.told().map(request::parse_address).collect(),
+            None => self.told().map(parse_ip).collect(),
         }
     }
 
@@ -186,7 +187,7 @@ impl Known {
             return self.service.ingress.is_empty();
         }
         self.told()
-            .map(request::parse_address)
+            .map(parse_ip)
             .eq(addresses.iter().copied().map(Some))
     }
 

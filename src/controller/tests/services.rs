@@ -263,44 +263,52 @@ fn a_holder_that_asks_for_nonsense_keeps_what_it_has() {
 
 #[test]
 fn requests_that_cannot_be_served_are_said_in_upstreams_words() {
-    let both = |service: &mut Service| {
-        service.load_balancer_ip = "10.0.0.0".to_owned();
-        service.annotation_ips = Some("10.0.0.0".to_owned());
+    let spec = |ip: &str| Service {
+        load_balancer_ip: ip.to_owned(),
+        ..service("a")
     };
-    let cases: [(&dyn Fn(&mut Service), &str); 7] = [
+    let annotated = |ips: &str| Service {
+        annotation_ips: Some(ips.to_owned()),
+        ..service("a")
+    };
+    let both = Service {
+        load_balancer_ip: "10.0.0.0".to_owned(),
+        ..annotated("10.0.0.0")
+    };
+    let nowhere = Service {
+        annotation_pool: Some("nowhere".to_owned()),
+        ..service("a")
+    };
+    let cases = [
         (
-            &both,
+            both,
             "service can not have both metallb.universe.tf/loadBalancerIPs and svc.Spec.LoadBalancerIP: remove one of them",
         ),
         (
-            &|service| service.load_balancer_ip = "bogus".to_owned(),
+            spec("bogus"),
             "invalid spec.loadBalancerIP \"bogus\": must be one IPv4 or IPv6 address",
         ),
         (
-            &|service| service.load_balancer_ip = "10.0.0.01".to_owned(),
+            spec("10.0.0.01"),
             "invalid spec.loadBalancerIP \"10.0.0.01\": must be one IPv4 or IPv6 address",
         ),
         (
-            &|service| service.annotation_ips = Some("10.0.0.0,10.0.0.1".to_owned()),
+            annotated("10.0.0.0,10.0.0.1"),
             "same address family [\"10.0.0.0\" \"10.0.0.1\"]: there may be one address, or one IPv4 and one IPv6",
         ),
         (
-            &|service| service.annotation_ips = Some("10.0.0.0,10.0.0.1,fd00:1::".to_owned()),
+            annotated("10.0.0.0,10.0.0.1,fd00:1::"),
             "invalid ips length 3: there may be one address, or one IPv4 and one IPv6",
         ),
         (
-            &|service| service.load_balancer_ip = "fd00:1::".to_owned(),
-            "requested loadBalancer IP(s) [\"fd00:1::\"] does not match the ipFamily of the service: ask for the families of its cluster IPs",
+            spec("fd00:1::"),
+            "requested loadBalancer IP(s) [\"fd00:1::\"] does not match the ipFamily of the service: ask for the \
+             families of its cluster IPs",
         ),
-        (
-            &|service| service.annotation_pool = Some("nowhere".to_owned()),
-            "unknown pool \"nowhere\"",
-        ),
+        (nowhere, "unknown pool \"nowhere\""),
     ];
-    for (change, want) in cases {
+    for (a, want) in cases {
         let mut bench = Bench::working(POOLS);
-        let mut a = service("a");
-        change(&mut a);
         bench.tell(&a);
         assert_eq!(
             bench.texts(),
@@ -311,6 +319,28 @@ fn requests_that_cannot_be_served_are_said_in_upstreams_words() {
         assert_eq!(bench.writes(), NONE);
         assert_eq!(bench.in_use(), 0);
     }
+}
+
+#[test]
+fn a_text_of_any_length_fits_into_an_event() {
+    let mut bench = Bench::working(POOLS);
+    let mut a = service("a");
+    a.annotation_ips = Some("ä".repeat(100_000));
+    bench.tell(&a);
+    assert_eq!(bench.reasons(), ["a AllocationFailed"]);
+    bench.tell(&Service {
+        annotation_ips: None,
+        ..showing("b", &["10.0.0.0"])
+    });
+    a.key = ObjectKey::new("default", "b");
+    a.uid = "uid-b".into();
+    a.resource_version = "9".into();
+    a.ingress = vec!["10.0.0.0".to_owned()];
+    bench.tell(&a);
+    assert_eq!(bench.events.len(), 1);
+    assert!(bench.events[0].message.len() <= 1_024);
+    assert!(bench.events[0].message.ends_with("ä…"));
+    assert_eq!(bench.reasons(), ["b LoadBalancerFailed"]);
 }
 
 #[test]
