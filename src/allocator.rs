@@ -11,22 +11,22 @@
 //! | `space` | pools, their CIDRs in order, and where the first free address is |
 //! | `holders` | which Service, or which shared address, each held address belongs to |
 //! | `sharing` | for each sharing key the held addresses, and those on which a port is served |
-//! | `page`, `slab` | sets of addresses, 256 at a time; numbered places |
+//! | `choice` | from these, which addresses a Service may have and which it gets |
+//! | `page`, `slab`, `index` | sets of addresses, 256 at a time; numbered places, and their numbers by key |
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::{fmt, mem, slice};
 
-use hashbrown::HashTable;
-
 use crate::config::Pool;
 use crate::ip::Family;
-use crate::ip::range::{address_of, bits_of, family_of};
+use crate::ip::range::{address_of, bits_of};
 use crate::view::{ObjectKey, Port};
 
+mod choice;
 pub mod error;
 mod holders;
+mod index;
 mod page;
 mod sharing;
 mod slab;
@@ -36,8 +36,9 @@ mod tests;
 
 pub use error::{Orphan, Orphans, Refusal};
 
-use error::{Mismatch, Others, Uncovered};
+use error::Uncovered;
 use holders::{Holder, Holders};
+use index::{Index, KeyHash};
 use sharing::{Groups, Share, SharedAddress, normal_ports};
 use slab::Slab;
 use space::{Scope, Space};
@@ -120,8 +121,7 @@ pub struct Allocator {
     groups: Groups,
     services: Slab<Slot>,
     /// The slots by key.
-    index: HashTable<u32>,
-    hasher: RandomState,
+    index: Index,
 }
 
 /// A Service that holds addresses.
@@ -219,21 +219,26 @@ impl Allocator {
             .one_pool(addresses.iter().copied().map(bits_of))
             .map_err(|(bits, why)| refuse(Some(address_of(bits)), why))?
             .ok_or_else(|| refuse(None, Uncovered::NoPool))?;
-        let slot = self.slot_of(service);
-        self.reassign(service, slot, addresses, claim)
+        let hash = self.index.hash_of(service);
+        if let Some(slot) = self.slot_of(hash, service) {
+            return self.reassign(service, slot, addresses, claim);
+        }
+        for address in addresses {
+            self.check(service, None, *address, claim)?;
+        }
+        self.make_room(addresses.len())?;
+        let slot = self.new_slot(service, hash);
+        self.hold(slot, addresses.into(), claim);
+        Ok(())
     }
 
     /// Frees what the Service holds; says whether it held anything.
     pub fn unassign(&mut self, service: &ObjectKey) -> bool {
-        let hash = self.hasher.hash_one(service);
-        let services = &self.services;
-        let Ok(entry) = self
-            .index
-            .find_entry(hash, |slot| is_slot_of(services, *slot, service))
-        else {
+        let hash = self.index.hash_of(service);
+        let Some(slot) = self.slot_of(hash, service) else {
             return false;
         };
-        let (slot, _) = entry.remove();
+        self.index.remove(hash, slot);
         self.let_go(slot);
         self.services.remove(slot);
         true
@@ -254,7 +259,8 @@ impl Allocator {
         pool: &str,
         claim: &Claim,
     ) -> Result<Vec<IpAddr>, Refusal> {
-        if let Some(slot) = self.slot_of(service) {
+        let hash = self.index.hash_of(service);
+        if let Some(slot) = self.slot_of(hash, service) {
             return self.keep(service, slot, families, claim);
         }
         let Some(number) = self.space.pool_named(pool) else {
@@ -266,7 +272,7 @@ impl Allocator {
                 families,
             });
         };
-        self.take(service, addresses, claim)
+        self.take(service, hash, addresses, claim)
     }
 
     /// Gives the Service addresses from the first pool, in configured order, that has auto-assign and can serve it.
@@ -282,7 +288,8 @@ impl Allocator {
         families: Families,
         claim: &Claim,
     ) -> Result<Vec<IpAddr>, Refusal> {
-        if let Some(slot) = self.slot_of(service) {
+        let hash = self.index.hash_of(service);
+        if let Some(slot) = self.slot_of(hash, service) {
             return self.keep(service, slot, families, claim);
         }
         let Some(addresses) = self.first_fit(Scope::Auto, families, claim) else {
@@ -291,17 +298,14 @@ impl Allocator {
                 pools: self.space.auto_pools(),
             });
         };
-        self.take(service, addresses, claim)
+        self.take(service, hash, addresses, claim)
     }
 
     /// What the Service holds.
     #[must_use]
     pub fn held(&self, service: &ObjectKey) -> Option<Held<'_>> {
-        let addresses = self
-            .services
-            .at(self.slot_of(service)?)?
-            .addresses
-            .as_slice();
+        let slot = self.slot_of(self.index.hash_of(service), service)?;
+        let addresses = self.services.at(slot)?.addresses.as_slice();
         let entry = self.space.entry_around(bits_of(*addresses.first()?))?;
         Some(Held {
             pool: self.space.name_of_entry(entry),
@@ -329,12 +333,12 @@ impl Allocator {
         })
     }
 
-    fn slot_of(&self, service: &ObjectKey) -> Option<u32> {
-        self.index
-            .find(self.hasher.hash_one(service), |slot| {
-                is_slot_of(&self.services, *slot, service)
-            })
-            .copied()
+    fn slot_of(&self, hash: KeyHash, service: &ObjectKey) -> Option<u32> {
+        self.index.find(hash, |slot| {
+            self.services
+                .at(slot)
+                .is_some_and(|slot| slot.key == *service)
+        })
     }
 
     /// Lets a Service keep what it holds, with a new claim.
@@ -355,26 +359,27 @@ impl Allocator {
                 families,
             });
         }
-        self.reassign(service, Some(slot), &held, claim)?;
+        self.reassign(service, slot, &held, claim)?;
         Ok(held)
     }
 
-    /// Gives a Service addresses that one pool gives, if it may share them with their holders.
+    /// Gives a Service other addresses that one pool gives, or a new claim, if it may share them with their holders.
     fn reassign(
         &mut self,
         service: &ObjectKey,
-        slot: Option<u32>,
+        slot: u32,
         addresses: &[IpAddr],
         claim: &Claim,
     ) -> Result<(), Refusal> {
-        if slot.is_some_and(|slot| self.is_unchanged(slot, addresses, claim)) {
+        if self.is_unchanged(slot, addresses, claim) {
             return Ok(());
         }
         for address in addresses {
-            self.check(service, slot, *address, claim)?;
+            self.check(service, Some(slot), *address, claim)?;
         }
         self.make_room(addresses.len())?;
-        self.hold(service, slot, addresses.into(), claim);
+        self.let_go(slot);
+        self.hold(slot, addresses.into(), claim);
         Ok(())
     }
 
@@ -382,11 +387,13 @@ impl Allocator {
     fn take(
         &mut self,
         service: &ObjectKey,
+        hash: KeyHash,
         addresses: Vec<IpAddr>,
         claim: &Claim,
     ) -> Result<Vec<IpAddr>, Refusal> {
         self.make_room(addresses.len())?;
-        self.hold(service, None, addresses.as_slice().into(), claim);
+        let slot = self.new_slot(service, hash);
+        self.hold(slot, addresses.as_slice().into(), claim);
         Ok(addresses)
     }
 
@@ -409,182 +416,6 @@ impl Allocator {
         }
     }
 
-    /// Whether the Service may hold an address beside those who hold it, were it not for itself.
-    fn check(
-        &self,
-        service: &ObjectKey,
-        slot: Option<u32>,
-        address: IpAddr,
-        claim: &Claim,
-    ) -> Result<(), Refusal> {
-        let bits = bits_of(address);
-        let refuse = |others: Vec<u32>, why| {
-            let others = others
-                .into_iter()
-                .filter_map(|slot| Some(self.services.at(slot)?.key.clone()));
-            Err(Refusal::KeyInUse {
-                service: service.clone(),
-                address,
-                others: Others::new(others.collect()),
-                why,
-            })
-        };
-        let shared = match self.holders.of(bits) {
-            None => return Ok(()),
-            // Upstream: the only holder of an address may change its key.
-            Some(Holder::Sole(holder)) if Some(holder) == slot => return Ok(()),
-            Some(Holder::Sole(holder)) => {
-                return refuse(vec![holder], Mismatch::HolderDoesNotShare);
-            }
-            Some(Holder::Shared(shared)) => shared,
-        };
-        let Some(shared) = self.shared.at(shared) else {
-            return Ok(());
-        };
-        let Some(group) = self.groups.at(shared.group) else {
-            return Ok(());
-        };
-        let others = || {
-            shared
-                .holders
-                .iter()
-                .copied()
-                .filter(|holder| Some(*holder) != slot)
-        };
-        if others().next().is_none() {
-            return Ok(());
-        }
-        if claim.sharing_key.is_empty() {
-            return refuse(others().collect(), Mismatch::AskerDoesNotShare);
-        }
-        if *group.sharing_key != *claim.sharing_key {
-            let why = Mismatch::SharingKey {
-                held: group.sharing_key.clone(),
-                asked: claim.sharing_key.as_str().into(),
-            };
-            return refuse(others().collect(), why);
-        }
-        if *group.backend_key != *claim.backend_key {
-            return refuse(others().collect(), Mismatch::BackendKey);
-        }
-        for port in &claim.ports {
-            if !group.serves(port, bits) {
-                continue;
-            }
-            // No two holders serve one port: if it is not another's it is the Service's own.
-            let server = others()
-                .filter_map(|holder| self.services.at(holder))
-                .find(|holder| {
-                    holder
-                        .share
-                        .as_ref()
-                        .is_some_and(|share| share.ports.contains(port))
-                });
-            if let Some(server) = server {
-                return Err(Refusal::PortInUse {
-                    port: port.clone(),
-                    address,
-                    by: server.key.clone(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The first addresses in scope, in configured order, that a Service with this claim may have.
-    fn first_fit(&self, scope: Scope, families: Families, claim: &Claim) -> Option<Vec<IpAddr>> {
-        let sharable = self.sharable(scope, claim);
-        let start = match scope {
-            Scope::Auto => 0,
-            Scope::Pool(pool) => self.space.pools().get(pool)?.entries.start,
-        };
-        match families {
-            Families::One(family) => {
-                let (_, bits) = self.first_fit_of(scope, family, start, &sharable)?;
-                Some(vec![address_of(bits)])
-            }
-            Families::Dual => {
-                let mut from = start;
-                loop {
-                    let v4 = self.first_fit_of(scope, Family::V4, from, &sharable)?;
-                    let v6 = self.first_fit_of(scope, Family::V6, from, &sharable)?;
-                    let (pool_v4, _) = self.space.pool_of_entry(v4.0)?;
-                    let (pool_v6, _) = self.space.pool_of_entry(v6.0)?;
-                    if pool_v4 == pool_v6 {
-                        let (first, second) = if v4.0 < v6.0 { (v4, v6) } else { (v6, v4) };
-                        return Some(vec![address_of(first.1), address_of(second.1)]);
-                    }
-                    // Neither family has anything in the pools before the later one.
-                    from = self.space.pools().get(pool_v4.max(pool_v6))?.entries.start;
-                }
-            }
-        }
-    }
-
-    /// The first entry in scope from number `from` on that has an address of the family, and the address.
-    fn first_fit_of(
-        &self,
-        scope: Scope,
-        family: Family,
-        from: usize,
-        sharable: &[(usize, u128)],
-    ) -> Option<(usize, u128)> {
-        let free = self
-            .space
-            .first_open(scope, family, from)
-            .and_then(|entry| {
-                let bits = self
-                    .space
-                    .first_free(entry, |page| self.holders.page(page))?;
-                Some((entry, bits))
-            });
-        let after = sharable.partition_point(|(entry, _)| *entry < from);
-        let shared = sharable
-            .iter()
-            .skip(after)
-            .find(|(_, bits)| family_of(*bits) == family)
-            .copied();
-        // By entry, then by address.
-        match (free, shared) {
-            (Some(free), Some(shared)) => Some(free.min(shared)),
-            (free, shared) => free.or(shared),
-        }
-    }
-
-    /// For each entry in scope the first held address that a Service with this claim may share; ascending by entry.
-    fn sharable(&self, scope: Scope, claim: &Claim) -> Vec<(usize, u128)> {
-        let mut found = Vec::new();
-        if claim.sharing_key.is_empty() {
-            return found;
-        }
-        let Some((_, group)) = self.groups.find(claim) else {
-            return found;
-        };
-        let compatible = group.without(&claim.ports);
-        let mut from = Some(0);
-        while let Some(bits) = from.and_then(|from| compatible.first_from(from)) {
-            let Some(entry) = self.space.entry_around(bits) else {
-                break;
-            };
-            let in_scope =
-                self.space
-                    .pool_of_entry(entry)
-                    .is_some_and(|(number, pool)| match scope {
-                        Scope::Auto => pool.auto_assign,
-                        Scope::Pool(wanted) => number == wanted,
-                    });
-            if in_scope {
-                found.push((entry, bits));
-            }
-            from = self
-                .space
-                .interval(entry)
-                .and_then(|interval| interval.last.checked_add(1));
-        }
-        found.sort_unstable();
-        found
-    }
-
     fn make_room(&self, addresses: usize) -> Result<(), Refusal> {
         if self.services.has_room(1) && self.shared.has_room(addresses) && self.groups.has_room() {
             Ok(())
@@ -593,22 +424,9 @@ impl Allocator {
         }
     }
 
-    /// Gives a Service addresses, instead of what its slot holds if it has one. The caller made sure that it may have
-    /// them, and that there is room.
-    fn hold(
-        &mut self,
-        service: &ObjectKey,
-        slot: Option<u32>,
-        addresses: Addresses,
-        claim: &Claim,
-    ) {
-        let number = match slot {
-            Some(slot) => {
-                self.let_go(slot);
-                slot
-            }
-            None => self.new_slot(service),
-        };
+    /// Lets a slot that holds nothing hold addresses. The caller made sure that its Service may have them, and that
+    /// there is room.
+    fn hold(&mut self, number: u32, addresses: Addresses, claim: &Claim) {
         let mut share = None;
         if claim.sharing_key.is_empty() {
             for address in addresses.as_slice() {
@@ -640,19 +458,14 @@ impl Allocator {
         }
     }
 
-    fn new_slot(&mut self, service: &ObjectKey) -> u32 {
+    /// A slot for a Service that has none, holding nothing yet.
+    fn new_slot(&mut self, service: &ObjectKey, hash: KeyHash) -> u32 {
         let number = self.services.insert(Slot {
             key: service.clone(),
             addresses: Addresses::Many([].into()),
             share: None,
         });
-        let (services, hasher) = (&self.services, &self.hasher);
-        self.index
-            .insert_unique(hasher.hash_one(service), number, |slot| {
-                services
-                    .at(*slot)
-                    .map_or(0, |slot| hasher.hash_one(&slot.key))
-            });
+        self.index.insert(hash, number);
         number
     }
 
@@ -697,8 +510,4 @@ impl Allocator {
             self.space.freed(entry, bits, held);
         }
     }
-}
-
-fn is_slot_of(services: &Slab<Slot>, slot: u32, service: &ObjectKey) -> bool {
-    services.at(slot).is_some_and(|slot| slot.key == *service)
 }

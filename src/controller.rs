@@ -56,6 +56,8 @@ mod configuration;
 mod converge;
 mod known;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use configuration::HeldBack;
 use converge::{Finding, Outcome, Situation, Verdict, WaitsFor};
@@ -219,8 +221,8 @@ impl Controller {
             self.forget(&key);
         }
         if let Some(known) = self.services.get_mut(&key) {
-            let news = known.tell(service);
-            if news.sharing && self.allocator.held(&key).is_some() {
+            let sharing = known.tell(service);
+            if sharing && self.allocator.held(&key).is_some() {
                 self.room = true;
             }
         } else {
@@ -424,7 +426,7 @@ impl Controller {
 
     fn settle(&mut self) {
         // Invariant: this ends. Those that wait hold nothing that they could free: a further turn follows only upon one
-        // that put a configuration in force that was held back, or gave a waiting Service an address to share.
+        // that processed all Services for a new configuration.
         if self.working {
             loop {
                 let room = std::mem::take(&mut self.room);

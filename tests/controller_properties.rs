@@ -1,5 +1,7 @@
 //! Whatever happens, in whatever order: the controller's promises, against a model of the API server.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "support/model.rs"]
 mod model;
 
@@ -293,10 +295,11 @@ fn addresses(service: &Service) -> Option<Vec<IpAddr>> {
 
 fn may_share(one: &Service, other: &Service) -> bool {
     let backend = |service: &Service| {
-        service
-            .local_traffic_policy
-            .then(|| service.selector.clone())
-            .unwrap_or_default()
+        if service.local_traffic_policy {
+            service.selector.clone()
+        } else {
+            BTreeMap::new()
+        }
     };
     !one.sharing_key.is_empty()
         && one.sharing_key == other.sharing_key

@@ -2,6 +2,8 @@
 //!
 //! The same comparison is made on a real API server by the cluster tests.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "support/histories.rs"]
 mod histories;
 #[path = "support/model.rs"]

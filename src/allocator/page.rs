@@ -36,6 +36,12 @@ impl Bits {
         }))
     }
 
+    fn one(offset: u8) -> Self {
+        let mut bits = Self::default();
+        bits.insert(offset);
+        bits
+    }
+
     fn split(offset: u8) -> (usize, u64) {
         (usize::from(offset >> 6), 1 << (offset & 63))
     }
@@ -100,15 +106,26 @@ fn below(count: usize) -> u64 {
 
 /// A set of addresses; its memory is proportional to what is in it.
 #[derive(Debug, Default)]
-pub(super) struct AddressSet {
-    /// Invariant: no page is empty.
-    pages: BTreeMap<u128, Bits>,
-    len: usize,
+pub(super) enum AddressSet {
+    #[default]
+    Empty,
+    /// Most sets: no memory of their own.
+    One(u128),
+    Many {
+        /// Invariant: no page is empty.
+        pages: BTreeMap<u128, Bits>,
+        /// How many addresses: at least two.
+        len: usize,
+    },
 }
 
 impl AddressSet {
     pub(super) fn len(&self) -> usize {
-        self.len
+        match self {
+            Self::Empty => 0,
+            Self::One(_) => 1,
+            Self::Many { len, .. } => *len,
+        }
     }
 
     pub(super) fn contains(&self, bits: u128) -> bool {
@@ -116,41 +133,92 @@ impl AddressSet {
     }
 
     pub(super) fn insert(&mut self, bits: u128) {
-        let page = self.pages.entry(page_of(bits)).or_default();
-        if !page.contains(offset_of(bits)) {
-            page.insert(offset_of(bits));
-            self.len += 1;
+        match self {
+            Self::Empty => *self = Self::One(bits),
+            Self::One(only) if *only == bits => {}
+            Self::One(only) => {
+                let mut pages: BTreeMap<u128, Bits> = BTreeMap::new();
+                for bits in [*only, bits] {
+                    pages
+                        .entry(page_of(bits))
+                        .or_default()
+                        .insert(offset_of(bits));
+                }
+                *self = Self::Many { pages, len: 2 };
+            }
+            Self::Many { pages, len } => {
+                let page = pages.entry(page_of(bits)).or_default();
+                if !page.contains(offset_of(bits)) {
+                    page.insert(offset_of(bits));
+                    *len += 1;
+                }
+            }
         }
     }
 
     pub(super) fn remove(&mut self, bits: u128) {
-        let Some(page) = self.pages.get_mut(&page_of(bits)) else {
-            return;
-        };
-        if page.contains(offset_of(bits)) {
-            page.remove(offset_of(bits));
-            self.len -= 1;
-            if page.is_empty() {
-                self.pages.remove(&page_of(bits));
+        match self {
+            Self::Empty => {}
+            Self::One(only) => {
+                if *only == bits {
+                    *self = Self::Empty;
+                }
+            }
+            Self::Many { pages, len } => {
+                let Some(page) = pages.get_mut(&page_of(bits)) else {
+                    return;
+                };
+                if !page.contains(offset_of(bits)) {
+                    return;
+                }
+                page.remove(offset_of(bits));
+                *len -= 1;
+                if page.is_empty() {
+                    pages.remove(&page_of(bits));
+                }
+                if *len == 1 {
+                    let only = pages
+                        .iter()
+                        .find_map(|(page, bits)| Some(join(*page, bits.first()?)));
+                    *self = only.map_or(Self::Empty, Self::One);
+                }
             }
         }
     }
 
     /// What of a page is in the set.
     pub(super) fn page(&self, page: u128) -> Bits {
-        self.pages.get(&page).copied().unwrap_or_default()
+        match self {
+            Self::Empty => Bits::default(),
+            Self::One(only) if page_of(*only) == page => Bits::one(offset_of(*only)),
+            Self::One(_) => Bits::default(),
+            Self::Many { pages, .. } => pages.get(&page).copied().unwrap_or_default(),
+        }
     }
 
     /// The pages from that of an address on, ascending, without what lies before the address.
     pub(super) fn pages_from(&self, bits: u128) -> impl Iterator<Item = (u128, Bits)> {
         let start = page_of(bits);
-        self.pages.range(start..).map(move |(page, content)| {
-            let content = if *page == start {
-                content.and(Bits::span(offset_of(bits), u8::MAX))
+        let one = match self {
+            Self::One(only) if page_of(*only) >= start => {
+                Some((page_of(*only), Bits::one(offset_of(*only))))
+            }
+            Self::Empty | Self::One(_) | Self::Many { .. } => None,
+        };
+        let many = match self {
+            Self::Many { pages, .. } => Some(pages.range(start..)),
+            Self::Empty | Self::One(_) => None,
+        };
+        let many = many
+            .into_iter()
+            .flatten()
+            .map(|(page, bits)| (*page, *bits));
+        one.into_iter().chain(many).map(move |(page, content)| {
+            if page == start {
+                (page, content.and(Bits::span(offset_of(bits), u8::MAX)))
             } else {
-                *content
-            };
-            (*page, content)
+                (page, content)
+            }
         })
     }
 }

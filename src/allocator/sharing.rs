@@ -5,11 +5,9 @@
 //! ports is served: differences of sets, taken 256 addresses at a time.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
-
-use hashbrown::HashTable;
 
 use super::Claim;
+use super::index::{Index, KeyHash};
 use super::page::{AddressSet, join};
 use super::slab::Slab;
 use crate::view::Port;
@@ -19,13 +17,13 @@ use crate::view::Port;
 pub(super) struct Groups {
     /// Invariant: no group is without an address.
     groups: Slab<Group>,
-    index: HashTable<u32>,
-    hasher: RandomState,
+    index: Index,
 }
 
 /// The addresses of the Services with one sharing key and one backend key.
 #[derive(Debug)]
 pub(super) struct Group {
+    hash: KeyHash,
     pub(super) sharing_key: Box<str>,
     pub(super) backend_key: Box<str>,
     addresses: AddressSet,
@@ -67,36 +65,37 @@ impl Groups {
     }
 
     /// The group that a claim with a sharing key belongs to.
-    pub(super) fn find(&self, claim: &Claim) -> Option<(u32, &Group)> {
-        let group = *self.index.find(self.hash_of(claim), |group| {
+    pub(super) fn find(&self, claim: &Claim) -> Option<&Group> {
+        self.groups.at(self.number_of(self.hash_of(claim), claim)?)
+    }
+
+    fn hash_of(&self, claim: &Claim) -> KeyHash {
+        self.index
+            .hash_of((claim.sharing_key.as_str(), claim.backend_key.as_str()))
+    }
+
+    fn number_of(&self, hash: KeyHash, claim: &Claim) -> Option<u32> {
+        self.index.find(hash, |number| {
             self.groups
-                .at(*group)
+                .at(number)
                 .is_some_and(|group| group.is_of(claim))
-        })?;
-        Some((group, self.groups.at(group)?))
+        })
     }
 
     /// Notes that a Service with this claim and these ports holds an address; says its group.
     pub(super) fn insert(&mut self, claim: &Claim, ports: &[Port], bits: u128) -> u32 {
-        let number = match self.find(claim) {
-            Some((number, _)) => number,
-            None => {
-                let number = self.groups.insert(Group {
-                    sharing_key: claim.sharing_key.as_str().into(),
-                    backend_key: claim.backend_key.as_str().into(),
-                    addresses: AddressSet::default(),
-                    by_port: HashMap::new(),
-                });
-                let hash = self.hash_of(claim);
-                let (groups, hasher) = (&self.groups, &self.hasher);
-                self.index.insert_unique(hash, number, |group| {
-                    groups.at(*group).map_or(0, |group| {
-                        hasher.hash_one((&*group.sharing_key, &*group.backend_key))
-                    })
-                });
-                number
-            }
-        };
+        let hash = self.hash_of(claim);
+        let number = self.number_of(hash, claim).unwrap_or_else(|| {
+            let number = self.groups.insert(Group {
+                hash,
+                sharing_key: claim.sharing_key.as_str().into(),
+                backend_key: claim.backend_key.as_str().into(),
+                addresses: AddressSet::default(),
+                by_port: HashMap::new(),
+            });
+            self.index.insert(hash, number);
+            number
+        });
         if let Some(group) = self.groups.at_mut(number) {
             group.addresses.insert(bits);
             for port in ports {
@@ -124,19 +123,9 @@ impl Groups {
         }
         group.addresses.remove(bits);
         if group.addresses.len() == 0 {
-            let hash = self
-                .hasher
-                .hash_one((&*group.sharing_key, &*group.backend_key));
-            if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
-                entry.remove();
-            }
+            self.index.remove(group.hash, number);
             self.groups.remove(number);
         }
-    }
-
-    fn hash_of(&self, claim: &Claim) -> u64 {
-        self.hasher
-            .hash_one((claim.sharing_key.as_str(), claim.backend_key.as_str()))
     }
 }
 

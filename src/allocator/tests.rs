@@ -3,6 +3,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use super::*;
+use crate::allocator::error::Mismatch;
 use crate::config::Protocol;
 use crate::ip::range::cidrs_of;
 

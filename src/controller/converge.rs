@@ -20,11 +20,15 @@
 
 use std::net::IpAddr;
 
+use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::names::reason;
 
 use super::request::{self, Mix, Quoted};
 use crate::allocator::{Allocator, Refusal};
 use crate::view::Service;
+
+/// Bytes of a warning's text. Annotations may be 256 KiB long and are quoted; the API server takes 1,024 for an Event.
+const LONGEST: usize = 1_000;
 
 /// A Service and what is known about it.
 pub(super) struct Situation<'a> {
@@ -96,7 +100,7 @@ pub(super) struct Outcome {
     pub(super) verdict: Verdict,
     /// Whether the status has shown what is held now.
     pub(super) shown: bool,
-    /// Whether another Service may find room now: an address was given back, or is held by one that shares.
+    /// Whether another Service may find room now: an address was given back.
     pub(super) room: bool,
     /// What a Service without an address waits for.
     pub(super) waits_for: WaitsFor,
@@ -240,7 +244,6 @@ impl Step<'_> {
         match self.allocate() {
             Ok(addresses) => {
                 self.shown = false;
-                self.room |= !self.service.sharing_key.is_empty();
                 let pool = self
                     .allocator
                     .held(&self.service.key)
@@ -257,8 +260,9 @@ impl Step<'_> {
                 self.warn(
                     reason::ALLOCATION_FAILED,
                     format!(
-                        "Failed to allocate IP for \"{}\": {}",
-                        self.service.key, failure.message
+                        "Failed to allocate IP for {}: {}",
+                        quote(self.service.key.as_str()),
+                        failure.message
                     ),
                 );
                 Verdict::Show(Vec::new())
@@ -432,13 +436,13 @@ impl Step<'_> {
         }
     }
 
-    /// Takes these for the Service: what it held before is free then, and what it shares now has room.
+    /// Takes these for the Service; what it held before is free then.
     fn take(&mut self, addresses: &[IpAddr]) -> Result<(), Refusal> {
         let key = &self.service.key;
-        let moves = match self.allocator.held(key) {
-            Some(held) => !request::same_addresses(held.addresses, addresses),
-            None => !self.service.sharing_key.is_empty(),
-        };
+        let moves = self
+            .allocator
+            .held(key)
+            .is_some_and(|held| !request::same_addresses(held.addresses, addresses));
         self.allocator
             .assign(key, addresses, &request::claim(self.service))?;
         self.room |= moves;
@@ -464,7 +468,11 @@ impl Step<'_> {
         held
     }
 
-    fn warn(&mut self, reason: &'static str, message: String) {
+    fn warn(&mut self, reason: &'static str, mut message: String) {
+        if message.len() > LONGEST {
+            message.truncate(message.floor_char_boundary(LONGEST));
+            message.push('…');
+        }
         self.findings.push(Finding::Warning { reason, message });
     }
 }

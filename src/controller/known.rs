@@ -10,7 +10,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::request;
+use ferrolb_compat::go::ip::parse_ip;
+
 use crate::view::{Service, StatusWrite};
 
 /// A Service and its write.
@@ -46,15 +47,6 @@ enum WriteState {
     Refused,
 }
 
-/// What is new about a Service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct News {
-    /// Somebody wants something else of it.
-    pub(super) spec: bool,
-    /// With whom it may share has changed.
-    pub(super) sharing: bool,
-}
-
 impl Known {
     /// A Service that was told for the first time.
     pub(super) fn new(service: Box<Service>) -> Self {
@@ -66,8 +58,8 @@ impl Known {
         }
     }
 
-    /// Takes what is told now.
-    pub(super) fn tell(&mut self, service: Box<Service>) -> News {
+    /// Takes what is told now. Says whether it may be shared with others than before.
+    pub(super) fn tell(&mut self, service: Box<Service>) -> bool {
         let service = trimmed(service);
         let old = std::mem::replace(&mut self.service, service);
         let new = &self.service;
@@ -94,14 +86,14 @@ impl Known {
         if spec {
             self.said = None;
         }
-        News { spec, sharing }
+        sharing
     }
 
     /// The addresses that count as the status: those asked for, else those told. `None` is a text that is no address.
     pub(super) fn status(&self) -> Vec<Option<IpAddr>> {
         match &self.write {
             Some(write) => write.addresses.iter().copied().map(Some).collect(),
-            None => self.told().map(request::parse_address).collect(),
+            None => self.told().map(parse_ip).collect(),
         }
     }
 
@@ -195,7 +187,7 @@ impl Known {
             return self.service.ingress.is_empty();
         }
         self.told()
-            .map(request::parse_address)
+            .map(parse_ip)
             .eq(addresses.iter().copied().map(Some))
     }
 

@@ -3,19 +3,17 @@
 //! Pure reading of a [`Service`]; nobody is asked whether it can be had. The texts of the errors begin with upstream's
 //! words (people search for them) and go on with what to do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use ferrolb_compat::go::ip::parse_ip;
+use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::names::ANNOTATION_LOAD_BALANCER_IPS;
 
 use crate::allocator::{Claim, Families};
 use crate::ip::Family;
 use crate::view::Service;
-
-/// An address as Go's `net.ParseIP` reads it: no zone, no leading zeros, an IPv4-mapped one is IPv4.
-pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
-    text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
-}
 
 /// Addresses as Go's `%q` writes a list of them: `["10.0.0.1" "fd00::1"]`.
 pub(super) struct Quoted<'a>(pub(super) &'a [IpAddr]);
@@ -37,7 +35,7 @@ impl fmt::Display for Quoted<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Mix {
     /// A text that is no address.
-    #[error("invalid address {0:?}")]
+    #[error("invalid address {}", quote(.0))]
     Invalid(String),
     /// Two of one family.
     #[error("same address family {}: there may be one address, or one IPv4 and one IPv6", Quoted(.0))]
@@ -71,7 +69,7 @@ pub(super) fn cluster_ips(service: &Service) -> impl Iterator<Item = &str> {
 /// The families of the Service: those of its cluster IPs.
 pub(super) fn service_families(service: &Service) -> Result<Families, Mix> {
     let addresses = cluster_ips(service)
-        .map(|text| parse_address(text).ok_or_else(|| Mix::Invalid(text.to_owned())))
+        .map(|text| parse_ip(text).ok_or_else(|| Mix::Invalid(text.to_owned())))
         .collect::<Result<Vec<_>, _>>()?;
     families_of(&addresses)
 }
@@ -85,10 +83,10 @@ pub(super) enum BadRequest {
     )]
     Both,
     /// `spec.loadBalancerIP` is no address.
-    #[error("invalid spec.loadBalancerIP {0:?}: must be one IPv4 or IPv6 address")]
+    #[error("invalid spec.loadBalancerIP {}: must be one IPv4 or IPv6 address", quote(.0))]
     Spec(String),
     /// The annotation is no list of addresses.
-    #[error("invalid {ANNOTATION_LOAD_BALANCER_IPS}: {0:?}: must be addresses separated by commas")]
+    #[error("invalid {ANNOTATION_LOAD_BALANCER_IPS}: {}: must be addresses separated by commas", quote(.0))]
     Annotation(String),
     /// The annotation is a list that no Service can have.
     #[error("{0}")]
@@ -101,14 +99,14 @@ pub(super) fn asked_addresses(service: &Service) -> Result<Option<Vec<IpAddr>>, 
     let spec = service.load_balancer_ip.as_str();
     match (annotation, spec) {
         ("", "") => Ok(None),
-        ("", spec) => match parse_address(spec) {
+        ("", spec) => match parse_ip(spec) {
             Some(address) => Ok(Some(vec![address])),
             None => Err(BadRequest::Spec(spec.to_owned())),
         },
         (annotation, "") => {
             let addresses = annotation
                 .split(',')
-                .map(|text| parse_address(text.trim()))
+                .map(|text| parse_ip(text.trim()))
                 .collect::<Option<Vec<_>>>()
                 .ok_or_else(|| BadRequest::Annotation(annotation.to_owned()))?;
             families_of(&addresses).map_err(BadRequest::Mix)?;
@@ -141,7 +139,7 @@ pub(super) fn claim(service: &Service) -> Claim {
 }
 
 /// A selector as Kubernetes writes it: `k=v,k=v`, sorted by key.
-fn canonical(selector: &std::collections::BTreeMap<String, String>) -> String {
+fn canonical(selector: &BTreeMap<String, String>) -> String {
     let mut text = String::new();
     for (key, value) in selector {
         if !text.is_empty() {

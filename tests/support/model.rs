@@ -48,7 +48,7 @@ impl Model {
         self.news.clear();
         self.writes.clear();
         // Which of the two watches is first is chance.
-        let config_map_first = self.version % 2 == 0;
+        let config_map_first = self.version.is_multiple_of(2);
         let config_map = match &self.config_map {
             Some(map) => Event::ConfigMap(map.clone()),
             None => Event::ConfigMapGone,

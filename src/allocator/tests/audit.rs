@@ -12,7 +12,9 @@ impl Allocator {
         for slot in self.services.iter() {
             assert_eq!(
                 self.services
-                    .at(self.slot_of(&slot.key).unwrap())
+                    .at(self
+                        .slot_of(self.index.hash_of(&slot.key), &slot.key)
+                        .unwrap())
                     .unwrap()
                     .key,
                 slot.key
