@@ -16,15 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::cli::flags::Common;
-use crate::cluster::kubernetes;
+use crate::cluster::directory::config_file;
+use crate::cluster::{Change, kubernetes};
 use crate::http::{self, Health};
 use crate::journal::{Level, Record};
 use crate::logging::{Journal, Threshold, tracing_layer};
 use crate::metrics::Registry;
+use crate::view::ObjectKey;
 
 pub mod controller;
 pub mod speaker;
@@ -238,8 +241,49 @@ fn serve_http(
     Ok(())
 }
 
-/// The log as the Kubernetes side takes it.
-fn for_kubernetes(journal: &Journal) -> kubernetes::Journal {
+/// The changes of a cluster whose configuration comes from `-config-file`, if that is wanted: the file's in addition.
+///
+/// Ends when the cluster's changes end. Each side's changes stay in their order; what waits here is one change, so that
+/// a full consumer still makes the watches wait.
+fn with_config_file(
+    cluster: mpsc::Receiver<Change>,
+    common: &Common,
+    journal: &Journal,
+) -> mpsc::Receiver<Change> {
+    let Some(path) = &common.config_file else {
+        return cluster;
+    };
+    let key = ObjectKey::new(&common.namespace, &common.config_map);
+    let file = config_file::watch(path, key, as_function(journal));
+    merge(cluster, file)
+}
+
+/// Both sources' changes, until the first of them ends; the second may end before.
+fn merge(
+    mut leading: mpsc::Receiver<Change>,
+    mut other: mpsc::Receiver<Change>,
+) -> mpsc::Receiver<Change> {
+    let (sender, merged) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let change = tokio::select! {
+                () = sender.closed() => return,
+                change = leading.recv() => match change {
+                    Some(change) => change,
+                    None => return,
+                },
+                Some(change) = other.recv() => change,
+            };
+            if sender.send(change).await.is_err() {
+                return;
+            }
+        }
+    });
+    merged
+}
+
+/// The log as the cluster's side takes it.
+pub fn as_function(journal: &Journal) -> kubernetes::Journal {
     let journal = journal.clone();
     Arc::new(move |record| journal.write(record))
 }
@@ -262,3 +306,6 @@ fn kubernetes_params(
         host,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -218,11 +218,12 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
         nodes: false,
         speakers: false,
     };
-    let connect = Kubernetes::start(params, interests, super::for_kubernetes(&journal));
+    let connect = Kubernetes::start(params, interests, super::as_function(&journal));
     let (cluster, changes) = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         connected = connect => connected?,
     };
+    let changes = super::with_config_file(changes, common, &journal);
     if let Some(deployment) = options.deployment.clone() {
         tokio::spawn(watch_replicas(cluster.clone(), deployment, journal.clone()));
     }

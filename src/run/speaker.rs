@@ -273,11 +273,12 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
         nodes: true,
         speakers: true,
     };
-    let connect = Kubernetes::start(params, interests, super::for_kubernetes(&journal));
+    let connect = Kubernetes::start(params, interests, super::as_function(&journal));
     let (cluster, changes) = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         connected = connect => connected?,
     };
+    let changes = super::with_config_file(changes, common, &journal);
     let speaker = Speaker::new(Params {
         node_name: node.clone(),
         without_endpoints_ready: false,
