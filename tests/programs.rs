@@ -251,7 +251,9 @@ fn serve(stream: TcpStream, answers: bool) {
             let _ = reader.read_to_end(&mut Vec::new());
             return;
         }
-        let body = if path.starts_with("/version") {
+        let body = if path.ends_with("/deployments/controller") {
+            r#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"controller","uid":"u"},"spec":{"replicas":2}}"#
+        } else if path.starts_with("/version") {
             r#"{"major":"1","minor":"24","gitVersion":"v1.24.0"}"#
         } else if path.contains("/configmaps") {
             r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#
@@ -393,6 +395,14 @@ fn sigterm_ends_a_controller_at_work_at_once_and_well() {
         assert_eq!(line["signal"], format!("SIG{signal}"));
         assert_eq!(running.wait().code(), Some(0));
     }
+}
+
+#[test]
+fn several_controllers_are_said_loudly() {
+    let running = Running::start("controller", api_server(true), &["-deployment=controller"]);
+    let line = running.wait_for_line("severalControllers");
+    assert_eq!(line["level"], "error");
+    assert_eq!(line["replicas"], "2");
 }
 
 #[test]
