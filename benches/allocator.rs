@@ -162,6 +162,12 @@ fn ns_each(time: Duration, count: usize) -> f64 {
     time.as_secs_f64() * 1e9 / float(count)
 }
 
+fn median(all: &[f64]) -> f64 {
+    let mut all = all.to_vec();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 fn print(name: &str, value: f64, unit: &str, reference: f64) {
     println!(
         "{name} {value:.1} {unit} {reference:.1} {:.2}",
@@ -173,7 +179,7 @@ fn print(name: &str, value: f64, unit: &str, reference: f64) {
 struct Filled {
     allocator: Allocator,
     addresses: Vec<IpAddr>,
-    /// ns per allocation: of all, and of the first and the last sixteenth.
+    /// ns per allocation: of all (growing tables included), and the median of the first and the last sixteenth.
     mean: f64,
     first: f64,
     last: f64,
@@ -185,10 +191,10 @@ fn fill(cidr: &str, keys: &[ObjectKey]) -> Outcome<Filled> {
     let claim = claim(&[80], "");
     let mut allocator = allocator(&[pool("pool", &[cidr])?])?;
     let mut addresses = Vec::with_capacity(keys.len());
-    let part = keys.len() / 16;
+    let part = keys.len() / 1024;
     let before = LIVE.load(Ordering::Relaxed);
     let start = Start::now();
-    let mut marks = Vec::with_capacity(16);
+    let mut marks = Vec::with_capacity(1024);
     for chunk in keys.chunks(part) {
         let start = Start::now();
         for key in chunk {
@@ -202,8 +208,8 @@ fn fill(cidr: &str, keys: &[ObjectKey]) -> Outcome<Filled> {
         allocator,
         addresses,
         mean,
-        first: marks.first().copied().unwrap_or(f64::NAN),
-        last: marks.last().copied().unwrap_or(f64::NAN),
+        first: median(&marks[..64]),
+        last: median(&marks[1024 - 64..]),
         bytes,
     })
 }
@@ -233,6 +239,13 @@ fn plain(keys: &[ObjectKey], addresses: &[IpAddr]) -> Plain {
     }
 }
 
+/// What was measured of one churn: ns per pair, and per allocation.
+struct Churned {
+    ours: f64,
+    theirs: f64,
+    alone: f64,
+}
+
 /// One Service out, one in, at a fill of `percent`: ns per pair; and the same in the plain collections.
 fn churn(
     keys: &[ObjectKey],
@@ -240,7 +253,7 @@ fn churn(
     plain: &mut Plain,
     percent: usize,
     rounds: usize,
-) -> Outcome<(f64, f64)> {
+) -> Outcome<Churned> {
     let claim = claim(&[80], "");
     let mut random = Random(u64::try_from(percent)?);
     let mut order: Vec<usize> = (0..keys.len()).collect();
@@ -275,11 +288,37 @@ fn churn(
         }
     }
     let theirs = ns_each(start.elapsed(), rounds);
+    // The allocations of the same churn alone, some at a time: the median of them.
+    let batch = (out.len() / 2).min(500);
+    let mut marks = Vec::new();
+    for _ in 0..rounds / batch / 4 {
+        let mut coming = Vec::with_capacity(batch);
+        for _ in 0..batch {
+            let (a, b) = (random.below(out.len()), random.below(inside.len()));
+            std::mem::swap(&mut out[a], &mut inside[b]);
+            filled.allocator.unassign(&keys[out[a]]);
+            coming.push(inside[b]);
+        }
+        // Whoever asks has the key at hand.
+        for number in &coming {
+            black_box(filled.allocator.held(&keys[*number]));
+        }
+        let start = Start::now();
+        for number in &coming {
+            black_box(filled.allocator.allocate(&keys[*number], V4, &claim)?);
+        }
+        marks.push(ns_each(start.elapsed(), coming.len()));
+    }
+    let alone = median(&marks);
     // All in again.
     for number in out.iter() {
         filled.allocator.allocate(&keys[*number], V4, &claim)?;
     }
-    Ok((ours, theirs))
+    Ok(Churned {
+        ours,
+        theirs,
+        alone,
+    })
 }
 
 /// First fit by a walk from the first address on, ns per allocation of the last ones of a /16.
@@ -376,12 +415,18 @@ fn size(name: &str, cidr: &str, keys: &[ObjectKey]) -> Outcome<Filled> {
     );
 
     for percent in [50, 99] {
-        let (ours, theirs) = churn(keys, &mut filled, &mut plain, percent, 200_000)?;
+        let churned = churn(keys, &mut filled, &mut plain, percent, 200_000)?;
         print(
             &format!("churn_{name}_{percent}_percent"),
-            ours,
+            churned.ours,
             "ns",
-            theirs,
+            churned.theirs,
+        );
+        print(
+            &format!("allocate_{name}_{percent}_percent"),
+            churned.alone,
+            "ns",
+            churned.theirs / 2.0,
         );
         plain = self::plain(keys, &filled.addresses);
     }

@@ -171,13 +171,22 @@ impl Compatible<'_> {
         {
             return None;
         }
-        self.addresses.pages_from(bits).find_map(|(page, content)| {
-            let rest = self
-                .served
-                .iter()
-                .fold(content, |rest, served| rest.without(served.page(page)));
-            Some(join(page, rest.first()?))
-        })
+        let mut served: Vec<_> = self
+            .served
+            .iter()
+            .map(|served| served.pages_from(bits).peekable())
+            .collect();
+        self.addresses
+            .pages_from(bits)
+            .find_map(|(page, mut content)| {
+                for served in &mut served {
+                    // Each page of theirs is one of the group's: all are walked side by side.
+                    if let Some((_, bits)) = served.next_if(|(theirs, _)| *theirs == page) {
+                        content = content.without(bits);
+                    }
+                }
+                Some(join(page, content.first()?))
+            })
     }
 }
 
