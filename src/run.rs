@@ -12,7 +12,7 @@
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::cli::flags::Common;
+use crate::cluster::Change;
 use crate::cluster::directory::config_file;
-use crate::cluster::{Change, kubernetes};
+use crate::cluster::kubernetes::{self, Kubernetes};
 use crate::http::{self, Health};
 use crate::journal::{Level, Record};
 use crate::logging::{Journal, Threshold, tracing_layer};
-use crate::metrics::Registry;
+use crate::metrics::{self, Exposition, Registry, Type};
 use crate::view::ObjectKey;
 
 pub mod controller;
@@ -225,8 +226,28 @@ fn say_start(program: &str, common: &Common, journal: &Journal) {
     }
 }
 
+/// The cluster's own figures, from when it is connected: nothing before.
+fn cluster_figures(
+    connected: Arc<OnceLock<Kubernetes>>,
+) -> impl Fn(&mut Exposition) + Send + Sync + 'static {
+    move |out| {
+        if let Some(cluster) = connected.get() {
+            out.family(
+                "ferrolb_events_dropped_total",
+                Type::Counter,
+                "Kubernetes Events that were dropped because they came faster than the API server takes them.",
+            )
+            .sample(&[], metrics::float(cluster.events_dropped()));
+        }
+    }
+}
+
 /// Opens the HTTP port and says where.
-fn serve_http(
+///
+/// # Errors
+///
+/// The port cannot be opened; the text says where and why.
+pub fn serve_http(
     params: &http::Params,
     registry: Registry,
     health: Arc<Health>,
