@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use ferrolb_compat::go::flag::{FlagSet, Parsed, Stop};
 
+pub mod check;
 pub mod controller;
 pub mod flags;
 pub mod speaker;
@@ -68,6 +69,7 @@ enum Command {
     Controller,
     /// Announces the addresses from this node (flags as MetalLB 0.12's: see `ferrolb speaker -h`)
     Speaker,
+    Check(check::CheckArgs),
     /// Prints the version
     Version,
 }
@@ -119,6 +121,12 @@ fn run_own(words: &[String]) -> ExitCode {
         Ok(Cli { command }) => match command {
             Command::Controller => controller::main("ferrolb controller", &[]),
             Command::Speaker => speaker::main("ferrolb speaker", &[]),
+            Command::Check(args) => ExitCode::from(check::run(
+                &args,
+                &mut std::io::stdin().lock(),
+                &mut std::io::stdout().lock(),
+                &mut std::io::stderr().lock(),
+            )),
             Command::Version => version(),
         },
         Err(stop) => {
