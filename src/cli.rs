@@ -121,12 +121,16 @@ fn run_own(words: &[String]) -> ExitCode {
         Ok(Cli { command }) => match command {
             Command::Controller => controller::main("ferrolb controller", &[]),
             Command::Speaker => speaker::main("ferrolb speaker", &[]),
-            Command::Check(args) => ExitCode::from(check::run(
-                &args,
-                &mut std::io::stdin().lock(),
-                &mut std::io::stdout().lock(),
-                &mut std::io::stderr().lock(),
-            )),
+            Command::Check(args) => {
+                let ended = check::run(
+                    &args,
+                    &mut std::io::stdin().lock(),
+                    &mut std::io::stdout().lock(),
+                    &mut std::io::stderr().lock(),
+                );
+                // A report that nobody takes (a closed pipe) has no verdict.
+                ended.map_or(ExitCode::from(check::USAGE), ExitCode::from)
+            }
             Command::Version => version(),
         },
         Err(stop) => {
