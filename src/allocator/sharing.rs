@@ -199,7 +199,10 @@ impl Groups {
         for group in self.groups.iter() {
             assert!(group.addresses.len() > 0);
             total += group.addresses.len();
-            for served in group.by_port.values() {
+            for served in group.by_port.values().chain([&group.addresses]) {
+                if let AddressSet::Many { len, .. } = served {
+                    assert!(*len > 1);
+                }
                 assert!(served.len() > 0 && served.len() <= group.addresses.len());
             }
         }

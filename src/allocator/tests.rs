@@ -227,6 +227,19 @@ fn addresses_ending_in_0_and_255_are_left_out_where_the_pool_avoids_them() {
 }
 
 #[test]
+fn an_entry_of_avoided_addresses_alone_is_passed_over() {
+    let only_buggy = ["10.0.3.255/32", "10.0.0.255-10.0.1.0", "10.0.4.7/32"];
+    let mut allocator = allocator(&[avoiding(pool("a", &only_buggy))]);
+    assert_eq!(usage(&allocator), [("a", 1, 0)]);
+    assert_eq!(
+        allocator.allocate(&key("s0"), V4, &alone()),
+        Ok(ips(&["10.0.4.7"]))
+    );
+    assert!(allocator.allocate(&key("s1"), V4, &alone()).is_err());
+    allocator.audit();
+}
+
+#[test]
 fn network_and_broadcast_addresses_are_used_unless_avoided() {
     let mut allocator = allocator(&[pool("a", &["10.0.0.0/24"])]);
     let given: Vec<_> = (0..256)
