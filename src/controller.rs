@@ -58,7 +58,7 @@ use ferrolb_compat::names::reason;
 
 use crate::allocator::Allocator;
 use crate::config::live::LiveConfig;
-use crate::journal::{Level, Record};
+use crate::journal::{Level, Record, listed};
 use crate::view::{self, KubernetesEvent, ObjectKey, ObjectReference};
 
 mod configuration;
@@ -480,7 +480,7 @@ fn tell(effects: &mut VecDeque<Effect>, known: &mut Known, finding: Finding) {
             effects.push_back(Effect::Log(
                 Record::event("ipAllocated", "IP address assigned by controller")
                     .with("service", &key)
-                    .with("ips", &quoted)
+                    .with("ips", listed(addresses.iter()))
                     .with("pool", pool),
             ));
             effects.push_back(Effect::Record(KubernetesEvent {

@@ -114,3 +114,22 @@ impl Record {
         self
     }
 }
+
+/// How many items of a list a line shows.
+const LISTED: usize = 10;
+
+/// A list as the value of a field: the first ten, joined by `, `, and how many more there are.
+pub fn listed<T: Display>(items: impl ExactSizeIterator<Item = T>) -> String {
+    let more = items.len().saturating_sub(LISTED);
+    let mut text = String::new();
+    for (index, item) in items.take(LISTED).enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&item.to_string());
+    }
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}

@@ -42,7 +42,7 @@ use self::pools::Pools;
 use self::service::{Addresses, Entry, Reason};
 use crate::config::Protocol;
 use crate::config::live::LiveConfig;
-use crate::journal::{Level, Record};
+use crate::journal::{Level, Record, listed};
 use crate::layer2::Command;
 use crate::view::{self, ObjectKey, ObjectReference};
 
@@ -366,8 +366,8 @@ impl Speaker {
             Shift::None if self.speakers_told => return,
             Shift::Some { worse, better } => self.say(
                 record
-                    .with("joined", list(better.iter()))
-                    .with("left", list(worse.iter())),
+                    .with("joined", listed(better.iter()))
+                    .with("left", listed(worse.iter())),
             ),
             Shift::None | Shift::All => self.say(record),
         }
@@ -424,21 +424,4 @@ impl Speaker {
             self.judge(&key);
         }
     }
-}
-
-/// `a, b, c and 7 more`.
-fn list<T: std::fmt::Display>(items: impl ExactSizeIterator<Item = T>) -> String {
-    const SHOWN: usize = 10;
-    let more = items.len().saturating_sub(SHOWN);
-    let mut text = String::new();
-    for (index, item) in items.take(SHOWN).enumerate() {
-        if index > 0 {
-            text.push_str(", ");
-        }
-        text.push_str(&item.to_string());
-    }
-    if more > 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
 }

@@ -82,7 +82,7 @@ impl Speaker {
         let error = format!(
             "addresses of these Services would be in no pool any more: {}; it is put in force when they are gone, \
              or put their addresses back into a pool",
-            super::list(blockers.iter())
+            crate::journal::listed(blockers.iter())
         );
         self.held_back = Some(HeldBack {
             config,

@@ -100,7 +100,7 @@ impl Speaker {
                      nothing outside the cluster can reach the Service at {}",
                     pool.name,
                     pool.protocol,
-                    super::list(addresses.iter()),
+                    crate::journal::listed(addresses.iter()),
                 );
                 self.complain(key, Complaint::Unsupported(pool.name), error);
             }
@@ -129,7 +129,7 @@ impl Speaker {
         }
         let record = Record::event("serviceAnnounced", "service has IP, announcing")
             .with("service", key)
-            .with("ips", super::list(addresses.iter()))
+            .with("ips", crate::journal::listed(addresses.iter()))
             .with("pool", &pool.name)
             .with("protocol", pool.protocol);
         let about = balancer.reference(key);
@@ -165,7 +165,7 @@ impl Speaker {
         self.say(
             Record::event("serviceWithdrawn", "withdrawing service announcement")
                 .with("service", key)
-                .with("ips", super::list(announced.addresses.iter()))
+                .with("ips", crate::journal::listed(announced.addresses.iter()))
                 .with("pool", &announced.pool)
                 .with("protocol", announced.protocol)
                 .with("reason", reason.as_str()),

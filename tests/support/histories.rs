@@ -261,7 +261,7 @@ fn whole(value: f64) -> i64 {
 }
 
 /// The comparison of one history, step by step.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Comparison {
     history: String,
     /// By Service, what ours said last.
@@ -281,8 +281,10 @@ impl Comparison {
         }
     }
 
-    /// Compares the state after a step. `got.events` are those since the step before.
-    pub(crate) fn compare(&mut self, step: &Step, got: &State) {
+    /// Compares the state after a step; whether nothing differs that is not listed. `got.events` are those since the
+    /// step before.
+    pub(crate) fn compare(&mut self, step: &Step, got: &State) -> bool {
+        let differed = self.differences.len();
         if matches!(step.operation, Operation::Restart) {
             self.last.clear();
         }
@@ -349,6 +351,7 @@ impl Comparison {
                 ));
             }
         }
+        self.differences.len() == differed
     }
 
     /// What differed and is not listed, and what is listed and did not differ.
