@@ -18,6 +18,7 @@ use std::fmt;
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, StructureStyle};
 
 pub mod decode;
+pub mod fault;
 pub mod resolve;
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl fmt::Display for Diagnostic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// What 0.12 would have reported.
-    first: Diagnostic,
+    first: Box<Diagnostic>,
     /// Everything else that was found.
     others: Vec<Diagnostic>,
     /// How many more faults there are, beyond those that are kept.
@@ -88,7 +88,7 @@ impl Refused {
     #[must_use]
     pub fn new(first: Diagnostic) -> Self {
         Self {
-            first,
+            first: Box::new(first),
             others: Vec::new(),
             unkept: 0,
         }
@@ -98,7 +98,7 @@ impl Refused {
     #[must_use]
     pub fn with_others(first: Diagnostic, others: Vec<Diagnostic>, unkept: usize) -> Self {
         Self {
-            first,
+            first: Box::new(first),
             others,
             unkept,
         }
@@ -127,7 +127,7 @@ impl Refused {
 
     /// All faults, the first one first.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        std::iter::once(&self.first).chain(&self.others)
+        std::iter::once(&*self.first).chain(&self.others)
     }
 }
 

@@ -7,7 +7,8 @@
 //! Upstream: `Parse` in MetalLB 0.12.1's `internal/config`, its two mode validators before it.
 
 use ferrolb_compat::raw::ConfigFile;
-use ferrolb_compat::yaml::decode::{Decoded, Fault};
+use ferrolb_compat::yaml::decode::Decoded;
+use ferrolb_compat::yaml::fault::Fault;
 use ferrolb_compat::yaml::{Document, NodeId, Place, SyntaxError};
 
 use super::Config;

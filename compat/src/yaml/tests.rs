@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::decode::{Decoded, FaultKind, suggest};
+use super::decode::Decoded;
+use super::fault::{FaultKind, suggest};
 use super::resolve::{Meaning, Mismatch, Tag, resolve};
 use super::{Document, MAX_TEXT};
 use crate::raw::{ConfigFile, Peer};

@@ -23,9 +23,20 @@ pub struct Checked {
     pub config: Option<Config>,
     /// The configuration's own text and the diagnostics' places in it, where the file holds it in a form that nobody
     /// wants to look at (one line of JSON).
-    pub inner: Option<(String, Vec<Diagnostic>)>,
+    pub inner: Option<Inner>,
     /// Where passwords are: in the file, or in the inner text if there is one.
     pub secrets: Vec<Range<usize>>,
+}
+
+/// A configuration inside a file, shown for itself.
+#[derive(Debug)]
+pub struct Inner {
+    /// Where it is in the file: `data.config`.
+    pub name: &'static str,
+    /// Its text.
+    pub text: String,
+    /// The diagnostics with their places in it.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Checked {
@@ -222,7 +233,15 @@ impl Map<'_> {
                     content: Content::Scalar(text, style),
                     ..
                 },
-            ) => embedded(self.title(), file, node.place, text, *style, mode),
+            ) => embedded(
+                self.title(),
+                "data.config",
+                file,
+                node.place,
+                text,
+                *style,
+                mode,
+            ),
             _ => Checked::without_config(
                 &self.title(),
                 note(
@@ -265,7 +284,15 @@ fn helm(text: &str, documents: &[Document], mode: Mode) -> Option<Checked> {
     } = document.resolved(inline)?
         && *style != Style::Plain
     {
-        return Some(embedded(subject, text, *place, inner, *style, mode));
+        return Some(embedded(
+            subject,
+            "configInline",
+            text,
+            *place,
+            inner,
+            *style,
+            mode,
+        ));
     }
     let examined = examine_node(document, inline, mode);
     let mut diagnostics = join(&examined);
@@ -299,6 +326,7 @@ fn join(examined: &Examined) -> Vec<Diagnostic> {
 /// A configuration that is a text within a file.
 fn embedded(
     subject: String,
+    name: &'static str,
     file: &str,
     place: Place,
     text: &str,
@@ -328,7 +356,11 @@ fn embedded(
         diagnostics,
         unkept: examined.unkept,
         config: examined.config,
-        inner: (!readable).then(|| (text.to_owned(), inner)),
+        inner: (!readable).then(|| Inner {
+            name,
+            text: text.to_owned(),
+            diagnostics: inner,
+        }),
     }
 }
 

@@ -24,10 +24,10 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let (origin, text, diagnostics) = match &checked.inner {
         // The lines of the configuration itself, not the one line that holds them all.
-        Some((text, diagnostics)) => (
-            format!("{name}#{}", "data.config"),
-            text.as_str(),
-            diagnostics,
+        Some(inner) => (
+            format!("{name}#{}", inner.name),
+            inner.text.as_str(),
+            &inner.diagnostics,
         ),
         None => (name.to_owned(), file, &checked.diagnostics),
     };

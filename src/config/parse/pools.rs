@@ -7,7 +7,8 @@ use ferrolb_compat::go::ip::{parse_cidr, parse_ip};
 use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::raw::{self, ConfigFile};
 use ferrolb_compat::yaml::Place;
-use ferrolb_compat::yaml::decode::{Text, push_key};
+use ferrolb_compat::yaml::decode::Text;
+use ferrolb_compat::yaml::fault::push_key;
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use super::Findings;

@@ -5,7 +5,7 @@
 use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::raw;
 use ferrolb_compat::yaml::Place;
-use ferrolb_compat::yaml::decode::push_key;
+use ferrolb_compat::yaml::fault::push_key;
 
 use super::Findings;
 use crate::config::{NodeSelector, Operator, Requirement};
