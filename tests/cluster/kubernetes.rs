@@ -13,7 +13,7 @@ use crate::support::{
     params, pause,
 };
 
-fn key(name: &str) -> ObjectKey {
+pub(crate) fn key(name: &str) -> ObjectKey {
     ObjectKey::new(SPACE, name)
 }
 
@@ -21,7 +21,7 @@ fn is_service(change: &Change, name: &str) -> bool {
     matches!(change, Change::Service(service) if service.key == key(name))
 }
 
-fn synced(kind: Kind) -> impl Fn(&Change) -> bool {
+pub(crate) fn synced(kind: Kind) -> impl Fn(&Change) -> bool {
     move |change| *change == Change::Synced(kind)
 }
 
@@ -334,7 +334,7 @@ fn slice(name: &str, service: &str, addresses: &[&str], ready: Value) -> Value {
         })).collect::<Vec<_>>()})
 }
 
-fn endpoints(change: &Change, name: &str) -> Option<Vec<(String, Option<String>, bool)>> {
+pub(crate) fn endpoints(change: &Change, name: &str) -> Option<Vec<(String, Option<String>, bool)>> {
     let Change::Endpoints(endpoints) = change else {
         return None;
     };
@@ -345,7 +345,7 @@ fn endpoints(change: &Change, name: &str) -> Option<Vec<(String, Option<String>,
     (endpoints.service == key(name)).then(|| entries.collect())
 }
 
-fn entry(address: &str, ready: bool) -> (String, Option<String>, bool) {
+pub(crate) fn entry(address: &str, ready: bool) -> (String, Option<String>, bool) {
     (address.to_owned(), Some("node-1".to_owned()), ready)
 }
 

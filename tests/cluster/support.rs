@@ -34,7 +34,12 @@ pub(crate) const SPEAKER: Interests = Interests {
 
 /// The manifests, and an empty namespace for the test.
 pub(crate) fn fresh() {
-    for file in ["manifests/namespace.yaml", "manifests/metallb.yaml"] {
+    let policies = lab::try_run("kubectl", &["get", "--raw", "/apis/policy/v1beta1"]);
+    let manifest = match policies {
+        Ok(_) => "manifests/metallb.yaml",
+        Err(_) => "manifests/metallb-1.25.yaml",
+    };
+    for file in ["manifests/namespace.yaml", manifest] {
         lab::kubectl(&["apply", "-f", lab::root().join(file).to_str().unwrap()]);
     }
     if lab::try_run("kubectl", &["get", "namespace", SPACE]).is_err() {
@@ -42,7 +47,11 @@ pub(crate) fn fresh() {
     }
     // Nobody finishes the deletion of a namespace here: no controller-manager runs.
     for kind in ["services", "endpoints", "endpointslices", "events"] {
-        lab::kubectl(&["delete", kind, "--all", "-n", SPACE, "--ignore-not-found"]);
+        // Where slices are a custom resource they may not be there yet.
+        let _ = lab::try_run(
+            "kubectl",
+            &["delete", kind, "--all", "-n", SPACE, "--ignore-not-found"],
+        );
     }
     lab::kubectl(&[
         "delete",

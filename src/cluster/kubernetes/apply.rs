@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::client::{Api, Failure, REQUEST_TIMEOUT};
@@ -66,6 +66,8 @@ struct Gate {
 
 struct GateState {
     limit: usize,
+    /// Permits that are out and not to come back.
+    too_many: usize,
     successes: usize,
     /// Nothing is sent before.
     closed_until: Option<Instant>,
@@ -77,6 +79,7 @@ impl Gate {
             permits: Semaphore::new(MOST_AT_ONCE),
             state: Mutex::new(GateState {
                 limit: MOST_AT_ONCE,
+                too_many: 0,
                 successes: 0,
                 closed_until: None,
             }),
@@ -97,7 +100,19 @@ impl Gate {
         if state.successes >= state.limit {
             state.successes = 0;
             state.limit += 1;
-            self.permits.add_permits(1);
+            match state.too_many.checked_sub(1) {
+                Some(fewer) => state.too_many = fewer,
+                None => self.permits.add_permits(1),
+            }
+        }
+    }
+
+    /// A permit comes back, or is kept where the limit has fallen since it went out.
+    fn release(&self, permit: SemaphorePermit<'_>) {
+        let mut state = self.state();
+        if let Some(fewer) = state.too_many.checked_sub(1) {
+            state.too_many = fewer;
+            permit.forget();
         }
     }
 
@@ -112,9 +127,9 @@ impl Gate {
         });
         if fresh {
             let fewer = (state.limit / 2).max(FEWEST_AT_ONCE);
-            // The permit of the refused request itself is among those that are out: what cannot be taken now is not.
-            let taken = self.permits.forget_permits(state.limit - fewer);
-            state.limit -= taken;
+            let surplus = state.limit - fewer;
+            state.too_many += surplus - self.permits.forget_permits(surplus);
+            state.limit = fewer;
             state.successes = 0;
         }
     }
@@ -170,12 +185,14 @@ impl Writer {
     pub(super) async fn write(&self, write: view::StatusWrite) -> Result<(), WriteError> {
         let place = Place::enter(self, &write.key);
         place.turn().await?;
-        let _permit = match self.gate.permits.acquire().await {
+        let permit = match self.gate.permits.acquire().await {
             Ok(permit) => permit,
             Err(_) => return Err(WriteError::Unavailable("the writer has ended".to_owned())),
         };
         // Boxed, so that ten thousand writes that wait are small.
-        Box::pin(self.attempt(&write)).await
+        let outcome = Box::pin(self.attempt(&write)).await;
+        self.gate.release(permit);
+        outcome
     }
 
     async fn attempt(&self, write: &view::StatusWrite) -> Result<(), WriteError> {

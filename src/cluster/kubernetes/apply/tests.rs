@@ -165,6 +165,24 @@ async fn the_gate_narrows_once_for_a_crowd_and_widens_with_success() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_gate_narrows_while_all_permits_are_out_and_others_wait_for_them() {
+    let gate = Gate::new();
+    let mut out = Vec::new();
+    for _ in 0..MOST_AT_ONCE {
+        out.push(gate.permits.acquire().await.unwrap());
+    }
+    gate.narrow(Instant::now(), Duration::from_secs(1));
+    for permit in out.drain(..MOST_AT_ONCE / 2) {
+        gate.release(permit);
+    }
+    assert_eq!(gate.permits.available_permits(), 0);
+    for permit in out {
+        gate.release(permit);
+    }
+    assert_eq!(gate.permits.available_permits(), MOST_AT_ONCE / 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_write_of_a_service_at_a_time_and_a_newer_one_replaces_what_waits() {
     let (writer, log) = writer(|number, _| match number {
         0 => Answer::Refused,
