@@ -131,7 +131,7 @@ enum State {
 #[derive(Debug)]
 struct Wanted {
     responder: Responder,
-    running: bool,
+    carrier: bool,
     state: State,
 }
 
@@ -302,21 +302,17 @@ impl Interfaces {
         if !link.up || link.loopback || link.no_arp || is_port || !named {
             return None;
         }
-        let link_local = known.link_local.first().copied();
         let serves = match port.kind {
             Kind::Arp => link.broadcast,
-            Kind::Ndp => link_local.is_some(),
+            Kind::Ndp => !known.link_local.is_empty(),
         };
         serves.then(|| {
             let responder = Responder {
                 port,
                 name: link.name.clone(),
-                interface: responder::Interface {
-                    mac,
-                    link_local: link_local.filter(|_| port.kind == Kind::Ndp),
-                },
+                interface: responder::Interface { mac },
             };
-            (responder, link.running)
+            (responder, link.carrier)
         })
     }
 
@@ -326,13 +322,13 @@ impl Interfaces {
             let desired = self.desired(port);
             match (self.ports.get_mut(&port), desired) {
                 (None, None) => {}
-                (None, Some((responder, running))) => {
+                (None, Some((responder, carrier))) => {
                     self.output.push_back(Output::Open(responder.clone()));
                     self.ports.insert(
                         port,
                         Wanted {
                             responder,
-                            running,
+                            carrier,
                             state: State::Opening,
                         },
                     );
@@ -346,11 +342,11 @@ impl Interfaces {
                     self.ports.remove(&port);
                     self.settle(now);
                 }
-                (Some(wanted), Some((responder, running))) => {
-                    let plugged = running && !wanted.running;
+                (Some(wanted), Some((responder, carrier))) => {
+                    let plugged = carrier && !wanted.carrier;
                     let moved = wanted.responder.interface.mac != responder.interface.mac;
                     let changed = wanted.responder != responder;
-                    wanted.running = running;
+                    wanted.carrier = carrier;
                     if changed {
                         wanted.responder = responder;
                     }

@@ -457,11 +457,8 @@ impl<'a> Outbox<'a> {
                 }
             }
             IpAddr::V6(ip) => {
-                if let Some(link_local) = open.interface.link_local {
-                    let advertisement =
-                        Advertisement::gratuitous(ip, open.interface.mac, link_local);
-                    frames.push((Frame::build(|buffer| advertisement.encode(buffer)), tally));
-                }
+                let advertisement = Advertisement::gratuitous(ip, open.interface.mac);
+                frames.push((Frame::build(|buffer| advertisement.encode(buffer)), tally));
             }
         }
     }
