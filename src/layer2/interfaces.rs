@@ -23,6 +23,7 @@ use pnet_base::MacAddr;
 use super::wire::is_station;
 use super::wire::rtnl::{Address, Link, Message};
 use super::{Kind, Port, Report, responder};
+use crate::journal::{Level, Record};
 use crate::machine::Machine;
 
 /// How long after a responder could not be opened it is tried again.
@@ -150,6 +151,8 @@ pub struct Interfaces {
     /// Announced addresses on `kube-ipvs0`.
     on_ipvs: BTreeSet<IpAddr>,
     strict_arp_off: bool,
+    /// The missing ones of `params.interfaces` were named.
+    named_once: bool,
     /// When to read `arp_ignore`.
     read_at: Option<Instant>,
 }
@@ -168,6 +171,7 @@ impl Interfaces {
             on_host: BTreeMap::new(),
             on_ipvs: BTreeSet::new(),
             strict_arp_off: false,
+            named_once: false,
             read_at: None,
         }
     }
@@ -259,7 +263,26 @@ impl Interfaces {
         self.warn_about(now, ip, interface);
     }
 
+    /// Says which of the interfaces that were asked for by name are not there; they may come later.
+    fn missing(&mut self) {
+        if std::mem::replace(&mut self.named_once, true) {
+            return;
+        }
+        for name in self.params.interfaces.iter().flatten() {
+            if !self.links.values().any(|known| known.link.name == *name) {
+                let msg = format!(
+                    "there is no interface {name} yet; it will be used as soon as it appears"
+                );
+                let record = Record::event("interfaceMissing", msg)
+                    .at(Level::Warn)
+                    .with("interface", name);
+                self.output.push_back(Output::Report(Report::Log(record)));
+            }
+        }
+    }
+
     fn resync_done(&mut self, now: Instant) {
+        self.missing();
         let gone: Vec<u32> = self
             .links
             .iter()
