@@ -19,6 +19,8 @@
 
 use std::net::IpAddr;
 
+pub use pnet_base::MacAddr;
+
 use crate::journal::{Level, Record};
 
 pub mod wire;

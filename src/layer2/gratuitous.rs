@@ -29,7 +29,7 @@ pub const INTERVAL: Duration = Duration::from_millis(1100);
 pub const ROUNDS: u8 = 5;
 
 /// Frames that may leave at once after a pause: what a small card's transmit ring takes.
-const BUCKET: u32 = 512;
+const BUCKET: u32 = 256;
 
 /// Frames that may leave per [`REFILL`] when thousands wait: 100,000 a second are 50 Mbit/s of the smallest frames,
 /// so that 10,000 addresses are announced within a quarter of a second and a slow switch still breathes.

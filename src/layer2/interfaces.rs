@@ -23,6 +23,7 @@ use pnet_base::MacAddr;
 use super::wire::is_station;
 use super::wire::rtnl::{Address, Link, Message};
 use super::{Kind, Port, Report, responder};
+use crate::journal::{Level, Record};
 use crate::machine::Machine;
 
 /// How long after a responder could not be opened it is tried again.
@@ -131,7 +132,7 @@ enum State {
 #[derive(Debug)]
 struct Wanted {
     responder: Responder,
-    running: bool,
+    carrier: bool,
     state: State,
 }
 
@@ -150,6 +151,8 @@ pub struct Interfaces {
     /// Announced addresses on `kube-ipvs0`.
     on_ipvs: BTreeSet<IpAddr>,
     strict_arp_off: bool,
+    /// The missing ones of `params.interfaces` were named.
+    named_once: bool,
     /// When to read `arp_ignore`.
     read_at: Option<Instant>,
 }
@@ -168,6 +171,7 @@ impl Interfaces {
             on_host: BTreeMap::new(),
             on_ipvs: BTreeSet::new(),
             strict_arp_off: false,
+            named_once: false,
             read_at: None,
         }
     }
@@ -259,7 +263,26 @@ impl Interfaces {
         self.warn_about(now, ip, interface);
     }
 
+    /// Says which of the interfaces that were asked for by name are not there; they may come later.
+    fn missing(&mut self) {
+        if std::mem::replace(&mut self.named_once, true) {
+            return;
+        }
+        for name in self.params.interfaces.iter().flatten() {
+            if !self.links.values().any(|known| known.link.name == *name) {
+                let msg = format!(
+                    "there is no interface {name} yet; it will be used as soon as it appears"
+                );
+                let record = Record::event("interfaceMissing", msg)
+                    .at(Level::Warn)
+                    .with("interface", name);
+                self.output.push_back(Output::Report(Report::Log(record)));
+            }
+        }
+    }
+
     fn resync_done(&mut self, now: Instant) {
+        self.missing();
         let gone: Vec<u32> = self
             .links
             .iter()
@@ -302,21 +325,17 @@ impl Interfaces {
         if !link.up || link.loopback || link.no_arp || is_port || !named {
             return None;
         }
-        let link_local = known.link_local.first().copied();
         let serves = match port.kind {
             Kind::Arp => link.broadcast,
-            Kind::Ndp => link_local.is_some(),
+            Kind::Ndp => !known.link_local.is_empty(),
         };
         serves.then(|| {
             let responder = Responder {
                 port,
                 name: link.name.clone(),
-                interface: responder::Interface {
-                    mac,
-                    link_local: link_local.filter(|_| port.kind == Kind::Ndp),
-                },
+                interface: responder::Interface { mac },
             };
-            (responder, link.running)
+            (responder, link.carrier)
         })
     }
 
@@ -326,13 +345,13 @@ impl Interfaces {
             let desired = self.desired(port);
             match (self.ports.get_mut(&port), desired) {
                 (None, None) => {}
-                (None, Some((responder, running))) => {
+                (None, Some((responder, carrier))) => {
                     self.output.push_back(Output::Open(responder.clone()));
                     self.ports.insert(
                         port,
                         Wanted {
                             responder,
-                            running,
+                            carrier,
                             state: State::Opening,
                         },
                     );
@@ -346,11 +365,11 @@ impl Interfaces {
                     self.ports.remove(&port);
                     self.settle(now);
                 }
-                (Some(wanted), Some((responder, running))) => {
-                    let plugged = running && !wanted.running;
+                (Some(wanted), Some((responder, carrier))) => {
+                    let plugged = carrier && !wanted.carrier;
                     let moved = wanted.responder.interface.mac != responder.interface.mac;
                     let changed = wanted.responder != responder;
-                    wanted.running = running;
+                    wanted.carrier = carrier;
                     if changed {
                         wanted.responder = responder;
                     }

@@ -4,7 +4,6 @@
 //! RFC 826, RFC 5227 (probes are answered as any request), RFC 4861 §7.2.4, RFC 4862 §5.4.3 and §5.4.4.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 
 use pnet_base::MacAddr;
 
@@ -19,8 +18,6 @@ use super::wire::{Error, Frame, is_station};
 pub struct Interface {
     /// Its Ethernet address.
     pub mac: MacAddr,
-    /// Its IPv6 link-local address: the source of advertisements. Always there for [`Kind::Ndp`].
-    pub link_local: Option<Ipv6Addr>,
 }
 
 /// Why a frame gets no answer.
@@ -38,20 +35,17 @@ pub enum Drop {
     NoStation,
     /// The target is not announced here.
     NotAnnounced,
-    /// The interface has no link-local address to answer from.
-    NoLinkLocal,
 }
 
 impl Drop {
     /// All kinds of reasons, as [`Drop::index`] numbers them.
-    pub const LABELS: [&'static str; 7] = [
+    pub const LABELS: [&'static str; 6] = [
         "malformed",
         "notARequest",
         "notForUs",
         "ourOwn",
         "noStation",
         "notAnnounced",
-        "noLinkLocal",
     ];
 
     /// The place of its label in [`Drop::LABELS`].
@@ -64,7 +58,6 @@ impl Drop {
             Self::OurOwn => 3,
             Self::NoStation => 4,
             Self::NotAnnounced => 5,
-            Self::NoLinkLocal => 6,
         }
     }
 }
@@ -156,7 +149,6 @@ fn answer_ndp<'a>(
     let tally = announced
         .v6(solicitation.target)
         .ok_or(Drop::NotAnnounced)?;
-    let source = interface.link_local.ok_or(Drop::NoLinkLocal)?;
     let (destination, destination_mac, solicited) = if solicitation.source.is_unspecified() {
         // RFC 4861 §7.2.4: if the source of the solicitation is the unspecified address, the node MUST set the
         // Solicited flag to zero and multicast the advertisement to the all-nodes address. RFC 4862 §5.4.4: that is
@@ -178,7 +170,6 @@ fn answer_ndp<'a>(
     let advertisement = Advertisement {
         mac: interface.mac,
         destination_mac,
-        source,
         destination,
         target: solicitation.target,
         solicited,

@@ -17,7 +17,7 @@ fn request(target: &str) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn a_request_has_exactly_one_answer_with_the_right_address() {
     let lan = Lan::new();
     let tap = lan.client.tap("eth0");
@@ -59,7 +59,7 @@ fn a_request_has_exactly_one_answer_with_the_right_address() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn only_requests_to_us_for_announced_addresses_are_answered() {
     let lan = Lan::new();
     let tap = lan.client.tap("eth0");
@@ -129,8 +129,8 @@ fn only_requests_to_us_for_announced_addresses_are_answered() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
-fn a_vlan_answers_within_its_tag_and_nowhere_else() {
+#[ignore = "needs root, network namespaces and a kernel with 802.1Q; run by name"]
+fn needs_vlan_an_interface_answers_within_its_tag_and_nowhere_else() {
     let lan = Lan::new();
     lan.host
         .ip("link add link eth0 name eth0.100 type vlan id 100");
@@ -159,7 +159,7 @@ fn a_vlan_answers_within_its_tag_and_nowhere_else() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn gratuitous_packets_are_five_pairs_and_a_repeated_announcement_adds_none() {
     let lan = Lan::new();
     let tap = lan.client.tap("eth0");
@@ -205,7 +205,7 @@ fn gratuitous_packets_are_five_pairs_and_a_repeated_announcement_adds_none() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn a_withdrawn_address_is_silent_and_its_burst_stops() {
     let lan = Lan::new();
     let tap = lan.client.tap("eth0");
@@ -252,7 +252,7 @@ fn a_withdrawn_address_is_silent_and_its_burst_stops() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn a_flood_of_garbage_does_not_stop_the_answers() {
     let lan = Lan::new();
     let tap = lan.client.tap("eth0");
@@ -294,7 +294,7 @@ fn a_flood_of_garbage_does_not_stop_the_answers() {
 }
 
 #[test]
-#[ignore = "needs root, network namespaces and Debian's arping; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root, network namespaces and Debian's arping; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn arping_gets_one_answer_per_request() {
     let lan = Lan::new();
     lan.client.ip("address add 192.0.2.1/24 dev eth0");
@@ -316,7 +316,7 @@ fn arping_gets_one_answer_per_request() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn ten_thousand_addresses_are_announced_quickly_and_all_answer() {
     let lan = Lan::new();
     let tap = lan.client.tap("eth0");

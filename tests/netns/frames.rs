@@ -6,16 +6,16 @@ use crate::world::{BROADCAST, Mac};
 
 /// An ARP packet as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arp {
-    pub destination: Mac,
-    pub source: Mac,
-    pub operation: u16,
-    pub sender: (Mac, Ipv4Addr),
-    pub target: (Mac, Ipv4Addr),
+pub(crate) struct Arp {
+    pub(crate) destination: Mac,
+    pub(crate) source: Mac,
+    pub(crate) operation: u16,
+    pub(crate) sender: (Mac, Ipv4Addr),
+    pub(crate) target: (Mac, Ipv4Addr),
 }
 
 impl Arp {
-    pub fn request(from: Mac, sender: &str, target: &str) -> Self {
+    pub(crate) fn request(from: Mac, sender: &str, target: &str) -> Self {
         Self {
             destination: BROADCAST,
             source: from,
@@ -25,7 +25,7 @@ impl Arp {
         }
     }
 
-    pub fn frame(&self) -> Vec<u8> {
+    pub(crate) fn frame(&self) -> Vec<u8> {
         let mut frame = Vec::new();
         frame.extend(self.destination);
         frame.extend(self.source);
@@ -39,7 +39,7 @@ impl Arp {
         frame
     }
 
-    pub fn read(frame: &[u8]) -> Option<Self> {
+    pub(crate) fn read(frame: &[u8]) -> Option<Self> {
         if frame.len() < 42 || frame[12..20] != [0x08, 0x06, 0, 1, 8, 0, 6, 4] {
             return None;
         }
@@ -55,11 +55,11 @@ impl Arp {
     }
 
     /// An answer to somebody (gratuitous replies go to everybody).
-    pub fn read_answer(frame: &[u8]) -> Option<Self> {
+    pub(crate) fn read_answer(frame: &[u8]) -> Option<Self> {
         Self::read(frame).filter(|arp| arp.operation == 2 && arp.destination != BROADCAST)
     }
 
-    pub fn read_gratuitous(frame: &[u8]) -> Option<Self> {
+    pub(crate) fn read_gratuitous(frame: &[u8]) -> Option<Self> {
         Self::read(frame).filter(|arp| arp.destination == BROADCAST && arp.sender.1 == arp.target.1)
     }
 }
@@ -81,31 +81,31 @@ fn internet_sum(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> u16 
     !u16::try_from(sum).unwrap()
 }
 
-pub fn solicited_node(ip: Ipv6Addr) -> Ipv6Addr {
+pub(crate) fn solicited_node(ip: Ipv6Addr) -> Ipv6Addr {
     let octets = ip.octets();
     let mut group = "ff02::1:ff00:0".parse::<Ipv6Addr>().unwrap().octets();
     group[13..].copy_from_slice(&octets[13..]);
     group.into()
 }
 
-pub fn group_mac(group: Ipv6Addr) -> Mac {
+pub(crate) fn group_mac(group: Ipv6Addr) -> Mac {
     let octets = group.octets();
     [0x33, 0x33, octets[12], octets[13], octets[14], octets[15]]
 }
 
 /// A neighbour solicitation.
 #[derive(Clone)]
-pub struct Solicitation {
-    pub source_mac: Mac,
-    pub destination_mac: Mac,
-    pub source: Ipv6Addr,
-    pub destination: Ipv6Addr,
-    pub target: Ipv6Addr,
-    pub option: Option<Mac>,
+pub(crate) struct Solicitation {
+    pub(crate) source_mac: Mac,
+    pub(crate) destination_mac: Mac,
+    pub(crate) source: Ipv6Addr,
+    pub(crate) destination: Ipv6Addr,
+    pub(crate) target: Ipv6Addr,
+    pub(crate) option: Option<Mac>,
 }
 
 impl Solicitation {
-    pub fn new(from: Mac, source: &str, target: &str) -> Self {
+    pub(crate) fn new(from: Mac, source: &str, target: &str) -> Self {
         let target: Ipv6Addr = target.parse().unwrap();
         Self {
             source_mac: from,
@@ -117,7 +117,7 @@ impl Solicitation {
         }
     }
 
-    pub fn frame(&self) -> Vec<u8> {
+    pub(crate) fn frame(&self) -> Vec<u8> {
         let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
         message.extend(self.target.octets());
         if let Some(mac) = self.option {
@@ -141,21 +141,21 @@ impl Solicitation {
 
 /// A neighbour advertisement as it was seen; only whole ones with a right checksum are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Advertisement {
-    pub destination_mac: Mac,
-    pub source_mac: Mac,
-    pub source: Ipv6Addr,
-    pub destination: Ipv6Addr,
-    pub flags: u8,
-    pub target: Ipv6Addr,
-    pub link_layer: Mac,
+pub(crate) struct Advertisement {
+    pub(crate) destination_mac: Mac,
+    pub(crate) source_mac: Mac,
+    pub(crate) source: Ipv6Addr,
+    pub(crate) destination: Ipv6Addr,
+    pub(crate) flags: u8,
+    pub(crate) target: Ipv6Addr,
+    pub(crate) link_layer: Mac,
 }
 
-pub const SOLICITED: u8 = 0x40;
-pub const OVERRIDE: u8 = 0x20;
+pub(crate) const SOLICITED: u8 = 0x40;
+pub(crate) const OVERRIDE: u8 = 0x20;
 
 impl Advertisement {
-    pub fn read(frame: &[u8]) -> Option<Self> {
+    pub(crate) fn read(frame: &[u8]) -> Option<Self> {
         if frame.len() != 86 || frame[12..14] != [0x86, 0xdd] || frame[20..22] != [58, 255] {
             return None;
         }
@@ -177,7 +177,7 @@ impl Advertisement {
         })
     }
 
-    pub fn read_answer(frame: &[u8]) -> Option<Self> {
+    pub(crate) fn read_answer(frame: &[u8]) -> Option<Self> {
         Self::read(frame).filter(|advertisement| advertisement.flags & SOLICITED != 0)
     }
 }

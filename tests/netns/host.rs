@@ -12,10 +12,12 @@ use crate::world::{CLIENT, HOST, Lan};
 const VIP: &str = "192.0.2.10";
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn ipvs_without_strict_arp_is_said_once_and_so_is_its_end() {
     let lan = Lan::new();
-    lan.host.ip("link add name kube-ipvs0 type dummy");
+    // kube-proxy's is a dummy; to us only its name and its addresses matter.
+    lan.host.ip("link add name kube-ipvs0 type bridge");
+    lan.host.ip("link set kube-ipvs0 arp off up");
     lan.host.ip(&format!("address add {VIP}/32 dev kube-ipvs0"));
     let mut running = lan.host.layer2(Params::default());
     running.announce(VIP);
@@ -54,7 +56,7 @@ fn ipvs_without_strict_arp_is_said_once_and_so_is_its_end() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn an_announced_address_on_the_host_is_said_once_per_interface() {
     let lan = Lan::new();
     let ip: std::net::IpAddr = VIP.parse().unwrap();
@@ -86,7 +88,7 @@ fn an_announced_address_on_the_host_is_said_once_per_interface() {
 }
 
 #[test]
-#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn an_address_that_we_put_on_the_loopback_is_no_reason_to_warn() {
     let lan = Lan::new();
     lan.host.ip(&format!("address add {VIP}/32 dev lo"));
@@ -125,7 +127,7 @@ fn probe() -> std::path::PathBuf {
 }
 
 #[test]
-#[ignore = "needs root, network namespaces and setpriv; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root, network namespaces and setpriv; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn the_right_net_raw_is_enough() {
     let lan = Lan::new();
     let tap = lan.client.tap("eth0");
@@ -158,7 +160,7 @@ fn the_right_net_raw_is_enough() {
 }
 
 #[test]
-#[ignore = "needs root, network namespaces and setpriv; run by `cargo test --test netns -- --ignored`"]
+#[ignore = "needs root, network namespaces and setpriv; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn without_the_right_it_says_which_one_is_missing() {
     let lan = Lan::new();
     let output = lan.host.exec(

@@ -14,15 +14,15 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::sync::mpsc::{self, Receiver};
 
 /// Generous: only a failing test waits that long.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub type Mac = [u8; 6];
-pub const BROADCAST: Mac = [0xff; 6];
+pub(crate) type Mac = [u8; 6];
+pub(crate) const BROADCAST: Mac = [0xff; 6];
 /// The client's and the host's addresses on the first LAN.
-pub const CLIENT: Mac = [2, 0, 0, 0, 0, 0xc1];
-pub const HOST: Mac = [2, 0, 0, 0, 0, 0xa1];
+pub(crate) const CLIENT: Mac = [2, 0, 0, 0, 0, 0xc1];
+pub(crate) const HOST: Mac = [2, 0, 0, 0, 0, 0xa1];
 
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     #![expect(
         clippy::disallowed_methods,
         reason = "tests of real sockets live in real time"
@@ -31,11 +31,11 @@ pub fn now() -> Instant {
 }
 
 /// Runs `ip`; fails the test with what it said.
-pub fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     run("ip", &arguments.split_whitespace().collect::<Vec<_>>());
 }
 
-pub fn run(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
         .output()
@@ -49,17 +49,17 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-pub fn mac(mac: Mac) -> String {
+pub(crate) fn mac(mac: Mac) -> String {
     mac.map(|octet| format!("{octet:02x}")).join(":")
 }
 
 /// A network namespace that goes with its guard.
-pub struct Namespace {
-    pub name: String,
+pub(crate) struct Namespace {
+    pub(crate) name: String,
 }
 
 impl Namespace {
-    pub fn new(role: &str) -> Self {
+    pub(crate) fn new(role: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("fl2-{}-{count}-{role}", std::process::id());
@@ -72,12 +72,12 @@ impl Namespace {
         namespace
     }
 
-    pub fn ip(&self, arguments: &str) {
+    pub(crate) fn ip(&self, arguments: &str) {
         ip(&format!("-n {} {arguments}", self.name));
     }
 
     /// Writes a sysctl.
-    pub fn write(&self, sysctl: &str, value: &str) {
+    pub(crate) fn write(&self, sysctl: &str, value: &str) {
         let path = format!("/proc/sys/{sysctl}");
         self.enter(|| {
             File::options()
@@ -88,7 +88,7 @@ impl Namespace {
         .unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
-    pub fn exec(&self, program: &str, arguments: &[&str]) -> std::process::Output {
+    pub(crate) fn exec(&self, program: &str, arguments: &[&str]) -> std::process::Output {
         Command::new("ip")
             .args(["netns", "exec", &self.name, program])
             .args(arguments)
@@ -99,7 +99,7 @@ impl Namespace {
 
     /// Runs `work` in a thread of its own inside of the namespace (threads that it starts are inside, too).
     #[expect(unsafe_code, reason = "setns")]
-    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let path = format!("/run/netns/{}", self.name);
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -115,7 +115,7 @@ impl Namespace {
         })
     }
 
-    pub fn index(&self, interface: &str) -> u32 {
+    pub(crate) fn index(&self, interface: &str) -> u32 {
         let path = format!("/sys/class/net/{interface}/ifindex");
         let output = self.exec("cat", &[&path]);
         String::from_utf8_lossy(&output.stdout)
@@ -125,7 +125,7 @@ impl Namespace {
     }
 
     /// Starts layer 2 in the namespace.
-    pub fn layer2(&self, params: Params) -> Running {
+    pub(crate) fn layer2(&self, params: Params) -> Running {
         let (sender, reports) = mpsc::channel(1000);
         let layer2 = self.enter(|| Layer2::start(params, sender)).unwrap();
         Running {
@@ -136,7 +136,7 @@ impl Namespace {
     }
 
     /// A raw socket on an interface that sees every frame.
-    pub fn tap(&self, interface: &str) -> Tap {
+    pub(crate) fn tap(&self, interface: &str) -> Tap {
         let index = self.index(interface);
         self.enter(|| Tap::open(index))
     }
@@ -151,13 +151,13 @@ impl Drop for Namespace {
 }
 
 /// Two namespaces on one cable: `eth0` on both ends.
-pub struct Lan {
-    pub host: Namespace,
-    pub client: Namespace,
+pub(crate) struct Lan {
+    pub(crate) host: Namespace,
+    pub(crate) client: Namespace,
 }
 
 impl Lan {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let lan = Self {
             host: Namespace::new("host"),
             client: Namespace::new("client"),
@@ -167,7 +167,7 @@ impl Lan {
     }
 
     /// Lays a cable between interfaces of the same name and switches both ends on.
-    pub fn cable(&self, name: &str, host: Mac, client: Mac) {
+    pub(crate) fn cable(&self, name: &str, host: Mac, client: Mac) {
         ip(&format!(
             "link add name {name} netns {} address {} type veth peer name {name} netns {} address {}",
             self.host.name,
@@ -181,25 +181,29 @@ impl Lan {
 }
 
 /// Layer 2 at work in a namespace.
-pub struct Running {
-    pub layer2: Layer2,
+pub(crate) struct Running {
+    pub(crate) layer2: Layer2,
     reports: Receiver<Report>,
     seen: Vec<Report>,
 }
 
 impl Running {
-    pub fn announce(&self, ip: &str) {
+    pub(crate) fn announce(&self, ip: &str) {
         self.layer2
             .send(layer2::Command::Announce(ip.parse().unwrap()));
     }
 
-    pub fn withdraw(&self, ip: &str) {
+    pub(crate) fn withdraw(&self, ip: &str) {
         self.layer2
             .send(layer2::Command::Withdraw(ip.parse().unwrap()));
     }
 
     /// Waits for a report, and takes it.
-    pub fn report<T>(&mut self, what: &str, mut wanted: impl FnMut(&Report) -> Option<T>) -> T {
+    pub(crate) fn report<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(&Report) -> Option<T>,
+    ) -> T {
         let end = now() + PATIENCE;
         loop {
             while let Ok(report) = self.reports.try_recv() {
@@ -224,7 +228,7 @@ impl Running {
     }
 
     /// Waits for the log line `event` about `interface`.
-    pub fn logged(&mut self, event: &str, interface: &str) {
+    pub(crate) fn logged(&mut self, event: &str, interface: &str) {
         self.report(event, |report| match report {
             Report::Log(record) => (record.subject
                 == ferrolb::journal::Subject::Event(match event {
@@ -241,14 +245,14 @@ impl Running {
     }
 
     /// What is waiting now, without waiting for more.
-    pub fn reports(&mut self) -> Vec<Report> {
+    pub(crate) fn reports(&mut self) -> Vec<Report> {
         while let Ok(report) = self.reports.try_recv() {
             self.seen.push(report);
         }
         std::mem::take(&mut self.seen)
     }
 
-    pub fn counters(&self, ip: &str) -> layer2::Counters {
+    pub(crate) fn counters(&self, ip: &str) -> layer2::Counters {
         let ip = ip.parse::<std::net::IpAddr>().unwrap();
         self.layer2
             .counters()
@@ -260,7 +264,7 @@ impl Running {
 }
 
 /// The grain of waiting for a condition.
-pub fn pause() {
+pub(crate) fn pause() {
     #![expect(
         clippy::disallowed_methods,
         reason = "tests of real sockets live in real time"
@@ -269,7 +273,7 @@ pub fn pause() {
 }
 
 /// Waits until `condition` holds.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = now() + PATIENCE;
     while !condition() {
         assert!(now() < end, "never: {what}");
@@ -278,7 +282,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// A raw socket.
-pub struct Tap {
+pub(crate) struct Tap {
     socket: Socket,
 }
 
@@ -309,7 +313,7 @@ impl Tap {
         Self { socket }
     }
 
-    pub fn send(&self, frame: &[u8]) {
+    pub(crate) fn send(&self, frame: &[u8]) {
         self.socket.send(frame).unwrap();
     }
 
@@ -349,7 +353,7 @@ impl Tap {
     }
 
     /// The first frame that `wanted` makes something of; others are passed over.
-    pub fn find<T>(&self, what: &str, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> T {
+    pub(crate) fn find<T>(&self, what: &str, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> T {
         let end = now() + PATIENCE;
         while let Some(frame) = self.next(end) {
             if let Some(found) = wanted(&frame) {
@@ -360,7 +364,7 @@ impl Tap {
     }
 
     /// All frames that `wanted` makes something of, until `end`.
-    pub fn collect<T>(
+    pub(crate) fn collect<T>(
         &self,
         end: Instant,
         mut wanted: impl FnMut(&[u8]) -> Option<T>,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 
@@ -59,7 +59,13 @@ pub(super) struct Control {
     /// What was said about a responder that cannot be opened, so that it is said once.
     failed: HashMap<Port, String>,
     netlink_failed: bool,
+    /// Snapshots that the responder thread may still look at: they are taken apart here, not there, because closing a
+    /// packet socket takes the kernel milliseconds.
+    retired: Vec<Arc<Snapshot>>,
 }
+
+/// How soon it is looked again after retired snapshots, and after a netlink socket that only fails.
+const LATER: Duration = Duration::from_millis(20);
 
 fn place(kind: Kind) -> usize {
     match kind {
@@ -93,6 +99,7 @@ impl Control {
             armed: [false; 2],
             failed: HashMap::new(),
             netlink_failed: false,
+            retired: Vec::new(),
         }
     }
 
@@ -101,26 +108,32 @@ impl Control {
         while !self.shared.is_stopping() {
             let now = Instant::now();
             self.step(now);
-            let timeout = if self.memberships.has_work() {
-                Some(std::time::Duration::ZERO)
+            let timeout = self
+                .deadline(now)
+                .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let control = self.shared.control.as_raw_fd();
+            let netlink = if self.netlink_failed {
+                control
             } else {
-                [
-                    self.gratuitous.next_deadline(),
-                    self.interfaces.next_deadline(),
-                    self.netlink.next_deadline(),
-                ]
-                .into_iter()
-                .flatten()
-                .min()
-                .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+                self.netlink.as_raw_fd()
             };
             // An interrupted or failed wait is one that is over.
-            let _ = sys::wait_either(
-                self.shared.control.as_raw_fd(),
-                self.netlink.as_raw_fd(),
-                timeout,
-            );
+            let _ = sys::wait_either(control, netlink, timeout);
         }
+    }
+
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let later = !self.retired.is_empty() || self.netlink_failed;
+        [
+            self.gratuitous.next_deadline(),
+            self.interfaces.next_deadline(),
+            self.netlink.next_deadline(),
+            later.then(|| now + LATER),
+            self.memberships.has_work().then_some(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn step(&mut self, now: Instant) {
@@ -133,6 +146,8 @@ impl Control {
         self.publish();
         self.burst(now, gratuitous::Input::Tick);
         self.memberships();
+        self.retired
+            .retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
     // -- commands
@@ -214,9 +229,8 @@ impl Control {
         } else {
             Arc::clone(&self.shared.snapshot.load().ports)
         };
-        self.shared
-            .snapshot
-            .store(Arc::new(Snapshot { announced, ports }));
+        let snapshot = Arc::new(Snapshot { announced, ports });
+        self.retired.push(self.shared.snapshot.swap(snapshot));
     }
 
     /// Tells the responder thread of changed ports.
@@ -402,6 +416,10 @@ impl Control {
             let Some(open) = self.ports.get(&port) else {
                 continue;
             };
+            // The interface is just gone: netlink is about to say so.
+            if failure.error.raw_os_error() == Some(libc::ENODEV) {
+                continue;
+            }
             let text = format!("membership: {}", failure.error);
             if self.failed.contains_key(&port) {
                 continue;
@@ -457,11 +475,8 @@ impl<'a> Outbox<'a> {
                 }
             }
             IpAddr::V6(ip) => {
-                if let Some(link_local) = open.interface.link_local {
-                    let advertisement =
-                        Advertisement::gratuitous(ip, open.interface.mac, link_local);
-                    frames.push((Frame::build(|buffer| advertisement.encode(buffer)), tally));
-                }
+                let advertisement = Advertisement::gratuitous(ip, open.interface.mac);
+                frames.push((Frame::build(|buffer| advertisement.encode(buffer)), tally));
             }
         }
     }

@@ -19,6 +19,9 @@ const RECEIVE_BUFFER: usize = 1024 * 1024;
 /// How soon a dump that was refused, interrupted or lost its events is repeated.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// Datagrams taken before other work has its turn.
+const SLICE: usize = 256;
+
 /// A dump takes milliseconds; one that is not complete after this long is asked for again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -104,13 +107,14 @@ impl Netlink {
         }
     }
 
-    /// Takes everything that waits.
+    /// Takes what waits, a slice at a time.
     ///
     /// # Errors
     /// The socket failed otherwise than by losing events, which leads to a new dump.
     pub(super) fn receive(&mut self, now: Instant, tell: &mut impl FnMut(Input)) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = loop {
+        let mut result = Ok(());
+        for _ in 0..SLICE {
             match sys::receive_netlink(&self.socket, &mut buffer) {
                 Ok(Datagram::Whole(octets)) => {
                     for received in rtnl::decode(octets) {
@@ -119,16 +123,17 @@ impl Netlink {
                     }
                 }
                 Ok(Datagram::Useless) => self.lost(now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // netlink(7): ENOBUFS says that messages were dropped.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => self.lost(now),
                 Err(error) => {
                     self.lost(now);
-                    break Err(error);
+                    result = Err(error);
+                    break;
                 }
             }
-        };
+        }
         self.buffer = buffer;
         result
     }

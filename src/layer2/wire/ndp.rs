@@ -160,14 +160,15 @@ fn link_layer_option(mut options: &[u8]) -> Result<Option<MacAddr>, Error> {
 }
 
 /// A neighbour advertisement in its frame, RFC 4861 §4.4. The router flag is never set.
+///
+/// Its IPv6 source is the target itself, as Linux has it: askers such as ndisc6 and bindings that switches learn look for
+/// that address. `Deviation:` 0.12 takes the interface's link-local address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advertisement {
     /// Our Ethernet address: source of the frame and the target's link-layer address.
     pub mac: MacAddr,
     /// Ethernet destination.
     pub destination_mac: MacAddr,
-    /// IPv6 source: an address of the interface.
-    pub source: Ipv6Addr,
     /// IPv6 destination.
     pub destination: Ipv6Addr,
     /// The address that is advertised.
@@ -181,11 +182,10 @@ pub struct Advertisement {
 impl Advertisement {
     /// An announcement to all nodes that `mac` has `target`, RFC 4861 §7.2.6.
     #[must_use]
-    pub fn gratuitous(target: Ipv6Addr, mac: MacAddr, link_local: Ipv6Addr) -> Self {
+    pub fn gratuitous(target: Ipv6Addr, mac: MacAddr) -> Self {
         Self {
             mac,
             destination_mac: multicast_mac(ALL_NODES),
-            source: link_local,
             destination: ALL_NODES,
             target,
             solicited: false,
@@ -211,7 +211,7 @@ impl Advertisement {
             .put(&[OPTION_TARGET_LINK_LAYER, 1])
             .mac(self.mac);
         let sum = Icmpv6Packet::new(&message).map_or(0, |packet| {
-            checksum(&packet, &self.source, &self.destination)
+            checksum(&packet, &self.target, &self.destination)
         });
         if let Some(place) = message.get_mut(2..4) {
             place.copy_from_slice(&sum.to_be_bytes());
@@ -225,7 +225,7 @@ impl Advertisement {
             .put(&PAYLOAD_LENGTH.to_be_bytes())
             // §4.4: hop limit 255.
             .put(&[IpNextHeaderProtocols::Icmpv6.0, 255])
-            .put(&self.source.octets())
+            .put(&self.target.octets())
             .put(&self.destination.octets())
             .put(&message)
             .finish()

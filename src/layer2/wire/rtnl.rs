@@ -19,8 +19,8 @@ pub struct Link {
     pub mac: Option<MacAddr>,
     /// `IFF_UP`: switched on.
     pub up: bool,
-    /// `IFF_RUNNING`: it has carrier.
-    pub running: bool,
+    /// `IFF_LOWER_UP`: it has carrier.
+    pub carrier: bool,
     /// `IFF_BROADCAST`.
     pub broadcast: bool,
     /// `IFF_LOOPBACK`.
@@ -102,8 +102,8 @@ const NLM_F_DUMP: u16 = 0x300;
 const IFF_UP: u32 = 0x1;
 const IFF_BROADCAST: u32 = 0x2;
 const IFF_LOOPBACK: u32 = 0x8;
-const IFF_RUNNING: u32 = 0x40;
 const IFF_NOARP: u32 = 0x80;
+const IFF_LOWER_UP: u32 = 0x1_0000;
 
 const ARPHRD_ETHER: u16 = 1;
 
@@ -198,7 +198,7 @@ fn link(body: &[u8]) -> Option<Link> {
         name: String::new(),
         mac: None,
         up: flags & IFF_UP != 0,
-        running: flags & IFF_RUNNING != 0,
+        carrier: flags & IFF_LOWER_UP != 0,
         broadcast: flags & IFF_BROADCAST != 0,
         loopback: flags & IFF_LOOPBACK != 0,
         no_arp: flags & IFF_NOARP != 0,

@@ -194,7 +194,6 @@ fn an_advertisement_fills_every_octet_of_a_dirty_buffer() {
     let advertisement = Advertisement {
         mac: HERE,
         destination_mac: THERE,
-        source: ip("fe80::1"),
         destination: ip("fe80::2"),
         target: ip("2001:db8::10"),
         solicited: true,
@@ -205,12 +204,12 @@ fn an_advertisement_fills_every_octet_of_a_dirty_buffer() {
     let mut message = vec![136, 0, 0, 0, 0x40, 0, 0, 0];
     message.extend(ip("2001:db8::10").octets());
     message.extend([2, 1, 2, 0, 0, 0, 0, 1]);
-    let check = sum(ip("fe80::1"), ip("fe80::2"), &message).to_be_bytes();
+    let check = sum(ip("2001:db8::10"), ip("fe80::2"), &message).to_be_bytes();
     message[2..4].copy_from_slice(&check);
     let mut want = vec![
         2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 32, 58, 255,
     ];
-    want.extend(ip("fe80::1").octets());
+    want.extend(ip("2001:db8::10").octets());
     want.extend(ip("fe80::2").octets());
     want.extend(message);
     assert_eq!(buffer[..ADVERTISEMENT_FRAME], want);
@@ -219,7 +218,7 @@ fn an_advertisement_fills_every_octet_of_a_dirty_buffer() {
 
 #[test]
 fn a_gratuitous_advertisement_overrides_and_goes_to_all_nodes() {
-    let got = Advertisement::gratuitous(ip("2001:db8::10"), HERE, ip("fe80::1"));
+    let got = Advertisement::gratuitous(ip("2001:db8::10"), HERE);
     assert_eq!(got.destination_mac, MacAddr(0x33, 0x33, 0, 0, 0, 1));
     assert_eq!(got.destination, ip("ff02::1"));
     let mut buffer = [0; ADVERTISEMENT_FRAME];

@@ -56,7 +56,7 @@ fn a_link_is_read_with_the_kind_of_its_master() {
         0,
         1,
         7,
-        IFF_UP | IFF_BROADCAST | IFF_RUNNING,
+        IFF_UP | IFF_BROADCAST | IFF_LOWER_UP,
         &[
             attribute(999, &[1, 2, 3]),
             attribute(IFLA_IFNAME, b"eth0\0"),
@@ -79,7 +79,7 @@ fn a_link_is_read_with_the_kind_of_its_master() {
             name: "eth0".to_owned(),
             mac: Some(MacAddr(2, 0, 0, 0, 0, 1)),
             up: true,
-            running: true,
+            carrier: true,
             broadcast: true,
             loopback: false,
             no_arp: false,
