@@ -21,6 +21,8 @@ use ferrolb_compat::go::flag::{FlagSet, Parsed, Stop};
 pub mod controller;
 pub mod flags;
 pub mod speaker;
+pub mod standalone;
+mod status;
 
 /// What `ferrolb version` prints after the name, and what the User-Agent and the build metric say.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -68,6 +70,8 @@ enum Command {
     Controller,
     /// Announces the addresses from this node (flags as MetalLB 0.12's: see `ferrolb speaker -h`)
     Speaker,
+    /// Assigns and announces addresses on this host, from a folder of manifests, without Kubernetes
+    Standalone(standalone::Args),
     /// Prints the version
     Version,
 }
@@ -119,6 +123,7 @@ fn run_own(words: &[String]) -> ExitCode {
         Ok(Cli { command }) => match command {
             Command::Controller => controller::main("ferrolb controller", &[]),
             Command::Speaker => speaker::main("ferrolb speaker", &[]),
+            Command::Standalone(args) => standalone::run(args),
             Command::Version => version(),
         },
         Err(stop) => {

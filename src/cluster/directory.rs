@@ -2,7 +2,7 @@
 //!
 //! The folder holds what an API server would: the ConfigMap, Services, optionally Endpoints, EndpointSlices and Nodes,
 //! as YAML or JSON. Which files are read: [`folder`]; what is read of them: [`manifest`]; who wins: [`world`]; what
-//! survives a restart: [`state`]; when it is looked at: [`watch`].
+//! survives a restart: [`state`]; when it is looked at: [`watcher`].
 //!
 //! One task ([`Driver::run`]) owns everything and sends the changes. Status writes go to it over a bounded channel;
 //! it writes all that wait in one go (one sync of the disk for many Services), answers, and sends each Service as it
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -38,14 +38,14 @@ pub mod config_file;
 mod folder;
 mod manifest;
 mod state;
-mod watch;
+mod watcher;
 mod world;
 
 pub use state::StateError;
 
 use folder::{Folder, Limits, Look};
 use state::{Loaded, State};
-use watch::Watch;
+use watcher::Watch;
 use world::{Duplicate, World};
 
 /// Where lines of the log go.
@@ -128,6 +128,15 @@ struct Shared {
     journal: Journal,
     events: Mutex<VecDeque<KeptEvent>>,
     problems: Mutex<Vec<String>>,
+    /// Counts what a status table could show differently.
+    news: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn news(&self) {
+        self.news
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
 }
 
 /// An Event that was recorded lately.
@@ -170,6 +179,7 @@ impl Directory {
             journal,
             events: Mutex::default(),
             problems: Mutex::default(),
+            news: watch::Sender::default(),
         });
         let (sender, writes) = mpsc::channel(WRITES);
         let for_driver = shared.clone();
@@ -193,6 +203,12 @@ impl Directory {
     #[must_use]
     pub fn events(&self) -> Vec<KeptEvent> {
         locked(&self.shared.events).iter().cloned().collect()
+    }
+
+    /// Changes whenever an object was told, an Event recorded or a problem found or mended.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.shared.news.subscribe()
     }
 
     /// What is wrong with the folder now, a sentence each: files refused, duplicates, a state file not written.
@@ -233,12 +249,23 @@ impl Cluster for Directory {
         if events.len() > EVENTS {
             events.pop_front();
         }
+        drop(events);
+        self.shared.news();
     }
 }
 
 /// Nothing that is done under these locks can fail half-way.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes a JSON document in the place of a file: a reader sees the old or the new one, whole. Not synced to the disk.
+///
+/// # Errors
+///
+/// What the file system says.
+pub fn replace_file(path: &Path, document: &impl serde::Serialize) -> io::Result<()> {
+    state::replace(path, document, false)
 }
 
 /// Whether an instance works on the folder; `None`: the file system cannot tell.
@@ -455,7 +482,9 @@ impl Driver {
             ]
             .map(Change::Synced),
         );
-        send(all, changes).await
+        let told = send(all, changes).await;
+        self.shared.news();
+        told
     }
 
     /// Looks at the folder; gives when to look again, if earlier than usual.
@@ -511,7 +540,10 @@ impl Driver {
         }
         let again = look.again;
         let all = self.take(look, watch);
-        send(all, changes).await;
+        if !all.is_empty() {
+            send(all, changes).await;
+            self.shared.news();
+        }
         if self.dirty {
             self.save().await;
         }
@@ -602,7 +634,9 @@ impl Driver {
             // A writer that does not wait any more learns of it by the echo.
             let _ = done.send(answer);
         }
-        send(echoes, changes).await
+        let told = send(echoes, changes).await;
+        self.shared.news();
+        told
     }
 
     /// Writes the state file if it is older than the world. A failure is said once and does not stop anything: the
@@ -677,6 +711,7 @@ impl Driver {
             .chain(files)
             .chain(duplicates)
             .collect();
+        self.shared.news();
     }
 }
 
