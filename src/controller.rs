@@ -39,9 +39,18 @@
 //! * An address that a status shows, and that is in a pool, is never changed unless the Service asks for another.
 //! * Each event causes a bounded number of effects, and an unchanged world causes none.
 //!
-//! Upstream: `controller/service.go` and `controller/main.go` of MetalLB 0.12.1; [`converge`] has the order of decisions.
-//! Deviations: `loadBalancerClass` is honoured; a warning is said once and not at each new try; Services that wait are
-//! tried again whenever an address is freed, not only when a Service is deleted.
+//! # Classes
+//!
+//! A Service whose `spec.loadBalancerClass` is not ours ([`Params::load_balancer_class`]) is given nothing and its status is
+//! never touched. Addresses of our pools that its status shows are held for it, so that what runs stays as it is when
+//! 0.12, which knows no classes, is replaced; addresses that are in no pool of ours are nothing to us.
+//!
+//! # Norm
+//!
+//! Upstream: `controller/service.go` and `controller/main.go` of MetalLB 0.12.1; the module `converge` has the order of
+//! decisions. Deviation: classes are honoured; held addresses are adopted first; a warning is said once and not at each
+//! new try; Services that wait are tried again whenever an address is freed, not only when a Service is deleted; a
+//! refused configuration is said by Events; a Service with more than two addresses does not stay stuck.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

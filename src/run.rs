@@ -12,19 +12,23 @@
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
 use crate::cli::flags::Common;
-use crate::cluster::kubernetes;
+use crate::cluster::Change;
+use crate::cluster::directory::config_file;
+use crate::cluster::kubernetes::{self, Kubernetes};
 use crate::http::{self, Health};
 use crate::journal::{Level, Record};
 use crate::logging::{Journal, Threshold, tracing_layer};
-use crate::metrics::Registry;
+use crate::metrics::{self, Exposition, Registry, Type};
+use crate::view::ObjectKey;
 
 pub mod controller;
 pub mod speaker;
@@ -232,8 +236,28 @@ fn say_start(program: &str, common: &Common, journal: &Journal) {
     }
 }
 
+/// The cluster's own figures, from when it is connected: nothing before.
+fn cluster_figures(
+    connected: Arc<OnceLock<Kubernetes>>,
+) -> impl Fn(&mut Exposition) + Send + Sync + 'static {
+    move |out| {
+        if let Some(cluster) = connected.get() {
+            out.family(
+                "ferrolb_events_dropped_total",
+                Type::Counter,
+                "Kubernetes Events that were dropped because they came faster than the API server takes them.",
+            )
+            .sample(&[], metrics::float(cluster.events_dropped()));
+        }
+    }
+}
+
 /// Opens the HTTP port and says where.
-fn serve_http(
+///
+/// # Errors
+///
+/// The port cannot be opened; the text says where and why.
+pub fn serve_http(
     params: &http::Params,
     registry: Registry,
     health: Arc<Health>,
@@ -248,8 +272,49 @@ fn serve_http(
     Ok(())
 }
 
-/// The log as the Kubernetes side takes it.
-fn for_kubernetes(journal: &Journal) -> kubernetes::Journal {
+/// The changes of a cluster whose configuration comes from `-config-file`, if that is wanted: the file's in addition.
+///
+/// Ends when the cluster's changes end. Each side's changes stay in their order; what waits here is one change, so that
+/// a full consumer still makes the watches wait.
+fn with_config_file(
+    cluster: mpsc::Receiver<Change>,
+    common: &Common,
+    journal: &Journal,
+) -> mpsc::Receiver<Change> {
+    let Some(path) = &common.config_file else {
+        return cluster;
+    };
+    let key = ObjectKey::new(&common.namespace, &common.config_map);
+    let file = config_file::watch(path, key, as_function(journal));
+    merge(cluster, file)
+}
+
+/// Both sources' changes, until the first of them ends; the second may end before.
+fn merge(
+    mut leading: mpsc::Receiver<Change>,
+    mut other: mpsc::Receiver<Change>,
+) -> mpsc::Receiver<Change> {
+    let (sender, merged) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let change = tokio::select! {
+                () = sender.closed() => return,
+                change = leading.recv() => match change {
+                    Some(change) => change,
+                    None => return,
+                },
+                Some(change) = other.recv() => change,
+            };
+            if sender.send(change).await.is_err() {
+                return;
+            }
+        }
+    });
+    merged
+}
+
+/// The log as the cluster's side takes it.
+pub fn as_function(journal: &Journal) -> kubernetes::Journal {
     let journal = journal.clone();
     Arc::new(move |record| journal.write(record))
 }
@@ -272,3 +337,6 @@ fn kubernetes_params(
         host,
     }
 }
+
+#[cfg(test)]
+mod tests;

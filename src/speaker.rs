@@ -44,7 +44,7 @@ use crate::config::Protocol;
 use crate::config::live::LiveConfig;
 use crate::journal::{Level, Record};
 use crate::layer2::Command;
-use crate::view::{self, ObjectKey};
+use crate::view::{self, ObjectKey, ObjectReference};
 
 mod configuration;
 mod decision;
@@ -274,6 +274,19 @@ impl Speaker {
                     protocol: announced.protocol.into(),
                 })
             })
+    }
+
+    /// The Services that this address is announced for, as Events refer to them.
+    pub fn announced_for(&self, ip: IpAddr) -> impl Iterator<Item = ObjectReference> + '_ {
+        self.entries.iter().filter_map(move |(key, entry)| {
+            let balancer = entry.balancer.as_ref()?;
+            let announced = balancer.announced.as_ref()?;
+            announced.addresses.contains(&ip).then(|| ObjectReference {
+                kind: "Service",
+                key: key.clone(),
+                uid: balancer.uid.clone(),
+            })
+        })
     }
 
     /// What the metrics show.

@@ -64,6 +64,8 @@ enum Way {
     AnswerLost,
     /// The next write is refused although nothing has changed; the writer sends a fresh view.
     Superseded,
+    /// The next write is refused for good, until somebody touches the Service after a while.
+    Refused,
     /// All of the above until nothing happens any more.
     Rest,
 }
@@ -164,6 +166,7 @@ fn way() -> impl Strategy<Value = Way> {
         1 => Just(Way::Unavailable),
         1 => Just(Way::AnswerLost),
         1 => Just(Way::Superseded),
+        1 => Just(Way::Refused),
         1 => Just(Way::Rest),
     ]
 }
@@ -272,6 +275,19 @@ fn go(model: &mut Model, way: &Way) {
                 }
             }
         }
+        Way::Refused => {
+            if let Some(write) = model.writes.pop_front() {
+                let touched = model.services.get(write.key.as_str()).cloned();
+                let outcome = WriteOutcome::Refused("no".to_owned());
+                model
+                    .controller
+                    .handle(Event::StatusWrite(write.key, outcome));
+                model.settle();
+                if let Some(touched) = touched {
+                    model.put(touched);
+                }
+            }
+        }
         Way::Rest => {
             model.rest();
             check(model);
@@ -362,19 +378,22 @@ fn check(model: &mut Model) {
         );
     }
 
-    // An unchanged world causes nothing.
-    model.events.clear();
-    let world: Vec<Service> = model.services.values().cloned().collect();
-    for service in world {
-        model.news.push_back(Event::Service(Box::new(service)));
+    // An unchanged world causes nothing. At the first look back a Service that waits may say who else stands in its
+    // way meanwhile.
+    for _ in 0..2 {
+        model.events.clear();
+        let world: Vec<Service> = model.services.values().cloned().collect();
+        for service in world {
+            model.news.push_back(Event::Service(Box::new(service)));
+        }
+        while model.tell() {}
+        model.settle();
+        assert!(
+            model.writes.is_empty(),
+            "writes what is written: {:?}",
+            model.writes
+        );
     }
-    while model.tell() {}
-    model.settle();
-    assert!(
-        model.writes.is_empty(),
-        "writes what is written: {:?}",
-        model.writes
-    );
     assert!(
         model.events.is_empty(),
         "says what is said: {:?}",

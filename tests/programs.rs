@@ -251,7 +251,9 @@ fn serve(stream: TcpStream, answers: bool) {
             let _ = reader.read_to_end(&mut Vec::new());
             return;
         }
-        let body = if path.starts_with("/version") {
+        let body = if path.ends_with("/deployments/controller") {
+            r#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"controller","uid":"u"},"spec":{"replicas":2}}"#
+        } else if path.starts_with("/version") {
             r#"{"major":"1","minor":"24","gitVersion":"v1.24.0"}"#
         } else if path.contains("/configmaps") {
             r#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#
@@ -277,17 +279,18 @@ struct Running {
 }
 
 impl Running {
-    fn start(server: SocketAddr) -> Self {
+    fn start(program: &str, server: SocketAddr, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = kubeconfig(folder.path(), server);
-        let words = [
-            "controller",
+        let mut words = vec![
+            program,
             "-namespace=metallb-system",
             "-port=0",
             "-log-level=all",
             "-kubeconfig",
             &kubeconfig,
         ];
+        words.extend(flags);
         let mut child = command(BINARY, &words)
             .stdout(Stdio::piped())
             .spawn()
@@ -330,6 +333,18 @@ impl Running {
         answer
     }
 
+    fn wait_for_page(&self, path: &str, what: &str) {
+        let begun = Instant::now();
+        loop {
+            let page = self.get(path);
+            if page.contains(what) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no {what} in {page}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("sh")
@@ -360,7 +375,7 @@ impl Drop for Running {
 
 #[test]
 fn metrics_answer_while_the_api_server_does_not() {
-    let mut running = Running::start(api_server(false));
+    let mut running = Running::start("controller", api_server(false), &[]);
     let page = running.get("/metrics");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     assert!(page.contains("\nmetallb_k8s_client_config_loaded_bool 0\n"));
@@ -373,15 +388,64 @@ fn metrics_answer_while_the_api_server_does_not() {
 #[test]
 fn sigterm_ends_a_controller_at_work_at_once_and_well() {
     for signal in ["TERM", "INT"] {
-        let mut running = Running::start(api_server(true));
-        let begun = Instant::now();
-        while !running.get("/readyz").starts_with("HTTP/1.1 200 ") {
-            assert!(begun.elapsed() < PATIENCE, "it does not get ready");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let mut running = Running::start("controller", api_server(true), &[]);
+        running.wait_for_page("/readyz", "HTTP/1.1 200 ");
         running.signal(signal);
         let line = running.wait_for_line("shutdown");
         assert_eq!(line["signal"], format!("SIG{signal}"));
         assert_eq!(running.wait().code(), Some(0));
     }
+}
+
+#[test]
+fn several_controllers_are_said_loudly() {
+    let running = Running::start("controller", api_server(true), &["-deployment=controller"]);
+    let line = running.wait_for_line("severalControllers");
+    assert_eq!(line["level"], "error");
+    assert_eq!(line["replicas"], "2");
+}
+
+#[test]
+fn a_configuration_file_stands_for_the_config_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let pool = |name, address| {
+        let text = format!(
+            "address-pools: [{{name: {name}, protocol: layer2, addresses: [{address}]}}]\n"
+        );
+        // As an editor does it: the file is whole at every moment.
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    };
+    pool("first", "192.0.2.0/28");
+    let running = Running::start(
+        "controller",
+        api_server(true),
+        &["-config-file", file.to_str().unwrap()],
+    );
+    let total =
+        |pool, count| format!("\nmetallb_allocator_addresses_total{{pool=\"{pool}\"}} {count}\n");
+    running.wait_for_page("/metrics", &total("first", 16));
+    running.wait_for_page("/readyz", "HTTP/1.1 200 ");
+    pool("second", "198.51.100.0/30");
+    running.wait_for_page("/metrics", &total("second", 4));
+    std::fs::write(&file, "address-pools: 1\n").unwrap();
+    running.wait_for_page("/metrics", "\nmetallb_k8s_client_config_stale_bool 1\n");
+    running.wait_for_page("/metrics", &total("second", 4));
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn sigterm_ends_a_speaker_at_work_within_its_pod_s_grace() {
+    let mut running = Running::start(
+        "speaker",
+        api_server(true),
+        &["-node-name=node-1", "-host=127.0.0.1"],
+    );
+    running.wait_for_page("/readyz", "HTTP/1.1 200 ");
+    let begun = Instant::now();
+    running.signal("TERM");
+    assert_eq!(running.wait().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2));
 }

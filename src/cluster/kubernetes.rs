@@ -180,7 +180,8 @@ impl Kubernetes {
                 .with("server", &server.address)
                 .with("version", &server.version),
         );
-        let reporter = Arc::new(Reporter::new(journal));
+        #[expect(clippy::disallowed_methods, reason = "driver: its start")]
+        let reporter = Arc::new(Reporter::new(journal, std::time::Instant::now()));
         let (changes, receiver) = mpsc::channel(CHANGES_WAITING);
         let raws = Arc::new(Mutex::new(RawCache::default()));
         Watches {

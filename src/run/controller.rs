@@ -13,7 +13,7 @@
 //!
 //! Cancel: [`drive`] ends at once; writes under way are dropped. The next start finds in each status what was written.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -200,6 +200,8 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
     let health = Arc::new(Health::new(&[Kind::ConfigMap, Kind::Services]));
     let mut registry = Registry::of_process("controller", journal.clone());
     registry.add(figures.clone());
+    let connected = Arc::new(OnceLock::new());
+    registry.add(super::cluster_figures(connected.clone()));
     super::serve_http(
         &http::Params {
             host: String::new(),
@@ -218,11 +220,13 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
         nodes: false,
         speakers: false,
     };
-    let connect = Kubernetes::start(params, interests, super::for_kubernetes(&journal));
+    let connect = Kubernetes::start(params, interests, super::as_function(&journal));
     let (cluster, changes) = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        connected = connect => connected?,
+        done = connect => done?,
     };
+    let _ = connected.set(cluster.clone());
+    let changes = super::with_config_file(changes, common, &journal);
     if let Some(deployment) = options.deployment.clone() {
         tokio::spawn(watch_replicas(cluster.clone(), deployment, journal.clone()));
     }

@@ -10,7 +10,7 @@
 //! address is silent here before the process is gone. All of it takes milliseconds, of 2 s that a Pod is given.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -193,16 +193,7 @@ impl<C: Cluster, S: FnMut(Command)> Driver<C, S> {
     /// The Services whose address it is about; else this node.
     fn concerned(&self, report: &Report) -> Vec<ObjectReference> {
         let services: Vec<ObjectReference> = match report {
-            Report::AddressOnHost { ip, .. } => self
-                .speaker
-                .announcements()
-                .filter(|announcement| announcement.ip == *ip)
-                .map(|announcement| ObjectReference {
-                    kind: "Service",
-                    key: announcement.service,
-                    uid: Arc::from(""),
-                })
-                .collect(),
+            Report::AddressOnHost { ip, .. } => self.speaker.announced_for(*ip).collect(),
             Report::Log(_)
             | Report::StrictArpOff { .. }
             | Report::StrictArpMended
@@ -250,6 +241,8 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
     let mut registry = Registry::of_process("speaker", journal.clone());
     registry.add(figures.clone());
     registry.add(layer2_figures(&layer2));
+    let connected = Arc::new(OnceLock::new());
+    registry.add(super::cluster_figures(connected.clone()));
     super::serve_http(
         &http::Params {
             host: options.host.clone(),
@@ -273,11 +266,13 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
         nodes: true,
         speakers: true,
     };
-    let connect = Kubernetes::start(params, interests, super::for_kubernetes(&journal));
+    let connect = Kubernetes::start(params, interests, super::as_function(&journal));
     let (cluster, changes) = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        connected = connect => connected?,
+        done = connect => done?,
     };
+    let _ = connected.set(cluster.clone());
+    let changes = super::with_config_file(changes, common, &journal);
     let speaker = Speaker::new(Params {
         node_name: node.clone(),
         without_endpoints_ready: false,

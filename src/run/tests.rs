@@ -1,5 +1,3 @@
-#![expect(clippy::disallowed_methods, reason = "test: a file is rewritten")]
-
 use std::sync::Arc;
 
 use super::*;
@@ -95,4 +93,41 @@ fn causes_are_said_once() {
         .context("cannot reach 192.0.2.1: no route")
         .context("starting");
     assert_eq!(chain(&error), "starting: cannot reach 192.0.2.1: no route");
+}
+
+/// The name of this test, and of the variable that makes it the process that panics.
+const PANICS: &str = "run::tests::a_panic_in_any_thread_is_a_log_line_and_ends_the_process";
+
+#[test]
+fn a_panic_in_any_thread_is_a_log_line_and_ends_the_process() {
+    if std::env::var_os(PANICS).is_some() {
+        let journal = Journal::start(
+            Threshold::All,
+            crate::logging::Form::Json,
+            std::io::stderr(),
+        );
+        end_at_panic(journal.unwrap());
+        let _ = std::thread::spawn(|| panic!("half a \"speaker\"")).join();
+        // Not reached: the other thread has ended the process.
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", PANICS, "--nocapture"])
+        .env(PANICS, "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(101));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<serde_json::Value> = told
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let [line] = lines.as_slice() else {
+        panic!("not one line in {told}");
+    };
+    assert_eq!(line["level"], "error");
+    assert_eq!(line["op"], "panic");
+    assert_eq!(line["error"], "half a \"speaker\"");
+    let place = line["place"].as_str().unwrap();
+    assert!(place.starts_with("src/run/tests.rs:"), "{place}");
 }

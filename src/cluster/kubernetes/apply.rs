@@ -8,7 +8,7 @@
 //! | 2xx | written |
 //! | 409, or the object is read in another version | [`WriteError::Conflict`]: its change arrives by the watch |
 //! | 404 | [`WriteError::Gone`] |
-//! | 400, 403, 405, 413, 415, 422 | [`WriteError::Refused`] |
+//! | 400, 403, 405, 413, 415, 422 | [`WriteError::Refused`]; a 403 right after an outage is tried again |
 //! | 429 | waits as long as the server says, all writers together, and again |
 //! | no answer, 401, 5xx | again with backoff for [`PATIENCE`], then [`WriteError::Unavailable`] |
 //!
@@ -213,9 +213,13 @@ impl Writer {
             match failure.code() {
                 Some(404) => return Err(WriteError::Gone),
                 Some(409) => return Err(WriteError::Conflict),
-                Some(403) => {
+                Some(403)
+                    if self
+                        .reporter
+                        .is_refusal(Instant::now().into_std(), &failure) =>
+                {
                     self.reporter
-                        .failed(std::time::Instant::now(), operation, &failure);
+                        .failed(Instant::now().into_std(), operation, &failure);
                     return Err(WriteError::Refused(explain(operation, &failure)));
                 }
                 Some(400 | 405 | 413 | 415 | 422) => {
@@ -227,7 +231,7 @@ impl Writer {
                 }
                 Some(_) | None => {
                     self.reporter
-                        .failed(std::time::Instant::now(), operation, &failure);
+                        .failed(Instant::now().into_std(), operation, &failure);
                 }
             }
             let delay = delays.next().unwrap_or(Duration::from_secs(5));

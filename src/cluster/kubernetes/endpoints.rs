@@ -12,10 +12,9 @@
     reason = "driver: reads the clock for the reporter"
 )]
 
-use std::time::Instant;
-
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::client::{Api, Failure, REQUEST_TIMEOUT};
 use super::reporter::{Operation, Reporter, explain};
@@ -80,7 +79,7 @@ pub(super) async fn run(
             match detect(api, reporter).await {
                 Ok(source) => source,
                 Err((operation, failure)) => {
-                    reporter.failed(Instant::now(), operation, &failure);
+                    reporter.failed(Instant::now().into_std(), operation, &failure);
                     tokio::select! {
                         () = backoff.pause(reporter, Some(&failure)) => continue,
                         () = out.closed() => return,
@@ -146,7 +145,9 @@ async fn detect(api: &Api, reporter: &Reporter) -> Result<Source, (Operation, Fa
         match probe(api, source).await {
             Ok(true) => return Ok(source),
             Ok(false) => {}
-            Err((operation, failure)) if failure.code() == Some(403) => {
+            Err((operation, failure))
+                if reporter.is_refusal(Instant::now().into_std(), &failure) =>
+            {
                 let record = Record::failed(
                     "endpointsSource",
                     explain(operation, &failure),

@@ -12,10 +12,11 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use self::correlate::{Correlator, Sending, Verdict};
 use super::apply::Writer;
@@ -57,7 +58,7 @@ const PATCH: Operation = Operation {
 struct Queued {
     event: KubernetesEvent,
     at: SystemTime,
-    since: Instant,
+    since: std::time::Instant,
 }
 
 /// See the module.
@@ -112,7 +113,7 @@ impl Recorder {
         let queued = Queued {
             event,
             at: SystemTime::now(),
-            since: Instant::now(),
+            since: Instant::now().into_std(),
         };
         let full = match self.queues.get(index) {
             Some(queue) => queue.try_send(queued).is_err(),
@@ -176,13 +177,21 @@ impl Shared {
                 // A lost answer: the Event is there.
                 Some(409) if create => return,
                 // A namespace that is being deleted; or we may not, which is said.
+                Some(403)
+                    if !self
+                        .reporter
+                        .is_refusal(Instant::now().into_std(), &failure) => {}
                 Some(code @ (400 | 403 | 404 | 405 | 422)) => {
                     if code != 404 {
-                        self.reporter.failed(Instant::now(), operation, &failure);
+                        self.reporter
+                            .failed(Instant::now().into_std(), operation, &failure);
                     }
                     return;
                 }
-                Some(_) | None => self.reporter.failed(Instant::now(), operation, &failure),
+                Some(_) | None => {
+                    self.reporter
+                        .failed(Instant::now().into_std(), operation, &failure)
+                }
             }
         }
     }

@@ -104,11 +104,14 @@ async fn respond(
     })
 }
 
-/// A reporter whose records the test can read.
+/// A reporter whose records the test can read; the program has run for an hour, in the test's time.
+#[expect(clippy::disallowed_methods, reason = "a point to count from")]
 pub(super) fn reporter() -> (Arc<Reporter>, Arc<Mutex<Vec<Record>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let log = said.clone();
-    let reporter = Reporter::new(Arc::new(move |record| log.lock().unwrap().push(record)));
+    let journal = Arc::new(move |record| log.lock().unwrap().push(record));
+    let now = tokio::time::Instant::now().into_std();
+    let reporter = Reporter::new(journal, now.checked_sub(Duration::from_secs(3600)).unwrap());
     (Arc::new(reporter), said)
 }
 

@@ -2,6 +2,9 @@
 //!
 //! All watches of a process share one reporter, so that a server that is away is one line, not one for each watch.
 //! Whoever waits for the server to come back is woken as soon as anybody has reached it.
+//!
+//! A server that has just started refuses what it will grant in a moment: it has not read its roles yet. So for
+//! [`SETTLING`] after an outage, and after our own start, a refusal is a failure like any other, not an answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +21,9 @@ const FIRST_SILENCE: Duration = Duration::from_secs(60);
 
 /// The longest time between two mentions of a cause that persists.
 const LONGEST_SILENCE: Duration = Duration::from_secs(600);
+
+/// How long after an outage a refusal (403) may be one of a server that has not read its roles.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// Causes remembered at once; there are a handful of operations with a handful of causes each.
 const MOST_CAUSES: usize = 128;
@@ -71,14 +77,17 @@ struct Mention {
 pub(super) struct Reporter {
     journal: Journal,
     mentions: Mutex<BTreeMap<Cause, Mention>>,
+    /// When the server was away last, or our start.
+    away: Mutex<Instant>,
     back: Notify,
 }
 
 impl Reporter {
-    pub(super) fn new(journal: Journal) -> Self {
+    pub(super) fn new(journal: Journal, now: Instant) -> Self {
         Self {
             journal,
             mentions: Mutex::default(),
+            away: Mutex::new(now),
             back: Notify::new(),
         }
     }
@@ -86,6 +95,16 @@ impl Reporter {
     /// Says something that is no failure of a request.
     pub(super) fn say(&self, record: Record) {
         (self.journal)(record);
+    }
+
+    /// Whether this failure is a refusal that will stay.
+    pub(super) fn is_refusal(&self, now: Instant, failure: &Failure) -> bool {
+        failure.code() == Some(403) && !self.is_settling(now)
+    }
+
+    fn is_settling(&self, now: Instant) -> bool {
+        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        now.saturating_duration_since(away) < SETTLING
     }
 
     /// A request failed at `now`; it is tried again.
@@ -96,6 +115,11 @@ impl Reporter {
             Failure::Transport(_) | Failure::Timeout(_) => Cause::Away,
         };
         let away = cause == Cause::Away;
+        if away {
+            *self.away.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        } else if failure.code() == Some(403) && self.is_settling(now) {
+            return;
+        }
         {
             let mut mentions = self.mentions.lock().unwrap_or_else(PoisonError::into_inner);
             if mentions.len() >= MOST_CAUSES {

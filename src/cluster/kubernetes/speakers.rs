@@ -11,11 +11,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::core::Request;
 use kube::core::params::ListParams;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::client::{Api, Failure};
 use super::convert::PodList;
@@ -88,13 +89,13 @@ async fn poll(
                     () = node_changed.notified() => {}
                 }
             }
-            Err(failure) if failure.code() == Some(403) => {
-                reporter.failed(Instant::now(), LIST, &failure);
+            Err(failure) if reporter.is_refusal(Instant::now().into_std(), &failure) => {
+                reporter.failed(Instant::now().into_std(), LIST, &failure);
                 teller.tell(None).await?;
                 tokio::time::sleep(REFUSED_PERIOD).await;
             }
             Err(failure) => {
-                reporter.failed(Instant::now(), LIST, &failure);
+                reporter.failed(Instant::now().into_std(), LIST, &failure);
                 backoff.pause(reporter, Some(&failure)).await;
             }
         }

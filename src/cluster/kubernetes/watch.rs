@@ -156,9 +156,11 @@ impl<S: Store> Watch<'_, S> {
                 Stop::Expired if began.elapsed() > SHORT_WATCH => {}
                 Stop::Expired => backoff.pause(self.reporter, None).await,
                 Stop::Failed(operation, failure) => {
-                    self.reporter
-                        .failed(Instant::now().into_std(), operation, &failure);
-                    if self.target.replaceable && matches!(failure.code(), Some(403 | 404)) {
+                    let now = Instant::now().into_std();
+                    self.reporter.failed(now, operation, &failure);
+                    if self.target.replaceable
+                        && (failure.code() == Some(404) || self.reporter.is_refusal(now, &failure))
+                    {
                         return Ended::NotServed;
                     }
                     backoff.pause(self.reporter, Some(&failure)).await;

@@ -448,15 +448,16 @@ fn a_deleted_service_frees_its_address_and_is_forgotten() {
 fn a_service_that_was_recreated_unseen_begins_anew() {
     let mut bench = Bench::working(POOLS);
     let mut a = service("a");
-    let mut b = service("b");
     bench.put(&mut a);
-    bench.put(&mut b);
-    bench.take();
+    bench.tell(&service("b"));
     bench.gone(&a);
+    assert_eq!(bench.writes(), ["b: 10.0.0.1"]);
+    // The old one's write was never done, and the new one's version is nobody's to compare.
     let mut again = service("b");
     again.uid = "another".into();
     bench.tell(&again);
     assert_eq!(bench.writes(), ["b: 10.0.0.0"]);
+    assert_eq!(bench.in_use(), 1);
 }
 
 #[test]

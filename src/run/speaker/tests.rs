@@ -303,6 +303,8 @@ async fn reports_become_events_about_whom_they_concern_and_figures() {
         let events = driven.fake.0.lock().unwrap();
         let about = &events.get(1).unwrap().about;
         assert_eq!((about.kind, &*about.uid), ("Node", "node-1"));
+        let about = &events.get(2).unwrap().about;
+        assert_eq!((about.kind, &*about.uid), ("Service", "uid"));
         assert!(events.iter().skip(1).all(|event| event.warning));
     }
     driven.reports.send(Report::StrictArpMended).await.unwrap();

@@ -103,6 +103,17 @@ async fn a_server_that_is_away_for_a_while_does_not_fail_the_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_has_just_started_and_not_read_its_roles_is_asked_again() {
+    let (writer, log) = writer(|number, _| match number {
+        0 => Answer::Refused,
+        1..4 => fake::status(403, "Forbidden", "no roles yet"),
+        _ => Answer::Json(200, json!({})),
+    });
+    writer.write(wanted("web", "5")).await.unwrap();
+    assert_eq!(asked(&log), [PUT; 5]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_stays_away_is_told_after_half_a_minute() {
     let (writer, _) = writer(|_, _| Answer::Refused);
     let began = Instant::now();

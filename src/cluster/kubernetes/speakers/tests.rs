@@ -41,7 +41,8 @@ async fn only_a_changed_set_is_told_and_an_outage_changes_nothing() {
         Some("app=metallb,component=speaker"),
         |number| match number {
             0..5 => pods(&["n1", "n2"]),
-            5..8 => Answer::Refused,
+            5..7 => Answer::Refused,
+            7 => fake::status(403, "Forbidden", "no roles yet"),
             8 => pods(&["n2", "n1"]),
             _ => pods(&["n1"]),
         },
