@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -317,7 +318,12 @@ struct Lan {
 
 impl Lan {
     fn new() -> Self {
-        let name = format!("fs{}", std::process::id());
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "fs{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let lan = Self {
             host: format!("{name}h"),
             client: format!("{name}c"),
@@ -484,7 +490,7 @@ fn what_a_killed_instance_left_on_the_loopback_is_taken_over_or_removed() {
     fs::remove_file(folder.path("dns.yaml")).unwrap();
 
     let running = Running::start(lan.on_host(&folder.standalone(&arguments)));
-    running.prints(&["bindLeftovers", "192.0.2.10,192.0.2.15"]);
+    running.prints(&["bindLeftovers", "192.0.2.10", "192.0.2.15"]);
     running.prints(&["addressUnbound", "192.0.2.15"]);
     let loopback = lan.loopback();
     assert!(loopback.contains("192.0.2.10/32"), "{loopback}");

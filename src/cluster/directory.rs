@@ -44,7 +44,7 @@ mod world;
 pub use state::StateError;
 
 use folder::{Folder, Limits, Look};
-use state::{Loaded, State};
+use state::{Loaded, Secrecy, State};
 use watcher::Watch;
 use world::{Duplicate, World};
 
@@ -259,13 +259,14 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes a JSON document in the place of a file: a reader sees the old or the new one, whole. Not synced to the disk.
+/// Writes a JSON document in the place of a file: a reader sees the old or the new one, whole. Everybody may read
+/// it; it is not synced to the disk.
 ///
 /// # Errors
 ///
 /// What the file system says.
 pub fn replace_file(path: &Path, document: &impl serde::Serialize) -> io::Result<()> {
-    state::replace(path, document, false)
+    state::replace(path, document, Secrecy::Public)
 }
 
 /// Whether an instance works on the folder; `None`: the file system cannot tell.
@@ -319,7 +320,7 @@ fn open(
     };
     if let Some(path) = may_write {
         // Better to know now than at the first assignment.
-        state::replace(path, &state, true).map_err(|source| StateError::Write {
+        state::replace(path, &state, Secrecy::Private).map_err(|source| StateError::Write {
             path: path.display().to_string(),
             source,
         })?;
@@ -651,7 +652,7 @@ impl Driver {
         };
         let path = path.clone();
         let state = State::of(&self.world);
-        let saved = spawn_blocking(move || state::replace(&path, &state, true))
+        let saved = spawn_blocking(move || state::replace(&path, &state, Secrecy::Private))
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)));
         match saved {
