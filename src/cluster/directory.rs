@@ -4,9 +4,10 @@
 //! as YAML or JSON. Which files are read: [`folder`]; what is read of them: [`manifest`]; who wins: [`world`]; what
 //! survives a restart: [`state`]; when it is looked at: [`watcher`].
 //!
-//! One task ([`Driver::run`]) owns everything and sends the changes. Status writes go to it over a bounded channel;
-//! it writes all that wait in one go (one sync of the disk for many Services), answers, and sends each Service as it
-//! is then, as an API server's watch would.
+//! One task ([`Driver::run`]) owns everything and sends the changes. Status writes go to it over a bounded channel and
+//! are answered at once; the state file is written in the background, and each Service is sent as it is then, as an API
+//! server's watch would, when the file that has its addresses is on the disk. What comes meanwhile goes into the next
+//! file: a burst of thousands of Services costs a few syncs of the disk.
 //!
 //! What stays when something goes wrong: a file that cannot be read leaves its objects; a folder that cannot be listed
 //! leaves everything; a state file that cannot be written any more is said, and tried again every ten seconds.
@@ -26,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Change, Cluster, Kind, WriteError};
@@ -162,10 +163,20 @@ pub struct Driver {
     /// Why the folder could not be listed, the state not be saved; said once each.
     unlisted: Option<String>,
     unsaved: Option<String>,
-    /// Whether the state file is older than the world.
+    /// Whether the world has something that neither the state file nor the one being written has.
     dirty: bool,
+    /// Written Services that nobody was told of yet, oldest first.
+    echoes: VecDeque<Change>,
+    saving: Option<Saving>,
     /// Held as long as the task lives.
     _lock: Option<File>,
+}
+
+/// A state file being written.
+struct Saving {
+    task: JoinHandle<io::Result<()>>,
+    /// How many of the oldest echoes it has.
+    echoes: usize,
 }
 
 impl Directory {
@@ -363,6 +374,8 @@ fn open(
         unlisted: None,
         unsaved: None,
         dirty: false,
+        echoes: VecDeque::new(),
+        saving: None,
         _lock: lock,
     })
 }
@@ -420,6 +433,11 @@ impl Driver {
                 biased;
                 () = cancel.cancelled() => break,
                 () = changes.closed() => break,
+                saved = saved(&mut self.saving) => {
+                    if !self.end_save(saved, &changes).await {
+                        break;
+                    }
+                }
                 write = self.writes.recv() => {
                     let Some(write) = write else { break };
                     if !self.write(write, &changes).await {
@@ -431,7 +449,7 @@ impl Driver {
                 }
             }
         }
-        self.save().await;
+        self.settle(&changes).await;
     }
 
     fn say(&self, record: Record) {
@@ -540,14 +558,14 @@ impl Driver {
             self.show_problems();
         }
         let again = look.again;
+        // For each Service the changes come in order, and with addresses that are kept.
+        self.settle(changes).await;
         let all = self.take(look, watch);
         if !all.is_empty() {
             send(all, changes).await;
             self.shared.news();
         }
-        if self.dirty {
-            self.save().await;
-        }
+        self.begin_save();
         again
     }
 
@@ -615,49 +633,70 @@ impl Driver {
 
     /// Takes a status write and all that wait behind it; `false`: nobody takes changes any more.
     async fn write(&mut self, first: Write, changes: &mpsc::Sender<Change>) -> bool {
-        let mut writes = vec![first];
-        while writes.len() < WRITES
-            && let Ok(write) = self.writes.try_recv()
-        {
-            writes.push(write);
-        }
-        let mut answers = Vec::with_capacity(writes.len());
-        let mut echoes = Vec::new();
-        for Write { write, done } in writes {
-            let answer = self.world.write(&write).map(|echo| echoes.extend(echo));
-            answers.push((done, answer));
-        }
-        if !echoes.is_empty() {
-            self.dirty = true;
-            self.save().await;
-        }
-        for (done, answer) in answers {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(Write { write, done }) = next {
+            let answer = self.world.write(&write).map(|echo| {
+                if let Some(echo) = echo {
+                    self.echoes.push_back(echo);
+                    self.dirty = true;
+                }
+            });
             // A writer that does not wait any more learns of it by the echo.
             let _ = done.send(answer);
+            taken += 1;
+            next = if taken < WRITES {
+                self.writes.try_recv().ok()
+            } else {
+                None
+            };
         }
-        let told = send(echoes, changes).await;
+        self.begin_save();
+        match self.saving {
+            Some(_) => true,
+            // Nothing is kept: there is nothing to wait for.
+            None => self.tell_echoes(usize::MAX, changes).await,
+        }
+    }
+
+    /// Sends the oldest echoes.
+    async fn tell_echoes(&mut self, count: usize, changes: &mpsc::Sender<Change>) -> bool {
+        let all: Vec<Change> = self.echoes.drain(..count.min(self.echoes.len())).collect();
+        if all.is_empty() {
+            return true;
+        }
+        let told = send(all, changes).await;
         self.shared.news();
         told
     }
 
-    /// Writes the state file if it is older than the world. A failure is said once and does not stop anything: the
-    /// addresses serve, they would only not survive.
-    async fn save(&mut self) {
-        if !self.dirty {
+    /// Begins to write the state file if it is older than the world and none is being written.
+    fn begin_save(&mut self) {
+        if !self.dirty || self.saving.is_some() {
             return;
         }
+        self.dirty = false;
         let Persistence::File(path) = &self.options.persistence else {
-            self.dirty = false;
             return;
         };
         let path = path.clone();
         let state = State::of(&self.world);
-        let saved = spawn_blocking(move || state::replace(&path, &state, Secrecy::Private))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)));
-        match saved {
+        self.saving = Some(Saving {
+            task: spawn_blocking(move || state::replace(&path, &state, Secrecy::Private)),
+            echoes: self.echoes.len(),
+        });
+    }
+
+    /// The state file is written, or not. A failure is said once and does not stop anything: the addresses serve, they
+    /// would only not survive; it is tried again at the next look.
+    async fn end_save(
+        &mut self,
+        saved: Result<io::Result<()>, JoinError>,
+        changes: &mpsc::Sender<Change>,
+    ) -> bool {
+        let echoes = self.saving.take().map_or(0, |saving| saving.echoes);
+        match saved.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {
-                self.dirty = false;
                 if self.unsaved.take().is_some() {
                     self.say(Record::event(
                         "stateSaved",
@@ -665,8 +704,10 @@ impl Driver {
                     ));
                     self.show_problems();
                 }
+                self.begin_save();
             }
             Err(error) => {
+                self.dirty = true;
                 let error = error.to_string();
                 if self.unsaved.as_ref() != Some(&error) {
                     if let Persistence::File(path) = &self.options.persistence {
@@ -684,6 +725,17 @@ impl Driver {
                 }
             }
         }
+        self.tell_echoes(echoes, changes).await
+    }
+
+    /// Brings the state file and the receivers up to date with the world.
+    async fn settle(&mut self, changes: &mpsc::Sender<Change>) {
+        self.begin_save();
+        while self.saving.is_some() {
+            let saved = saved(&mut self.saving).await;
+            self.end_save(saved, changes).await;
+        }
+        self.tell_echoes(usize::MAX, changes).await;
     }
 
     fn show_problems(&self) {
@@ -713,6 +765,16 @@ impl Driver {
             .chain(duplicates)
             .collect();
         self.shared.news();
+    }
+}
+
+/// Waits for the state file that is being written, for ever where none is.
+///
+/// Cancel-safety: safe; the writing goes on and is waited for again.
+async fn saved(saving: &mut Option<Saving>) -> Result<io::Result<()>, JoinError> {
+    match saving {
+        Some(saving) => (&mut saving.task).await,
+        None => std::future::pending().await,
     }
 }
 
