@@ -22,6 +22,8 @@ pub mod check;
 pub mod controller;
 pub mod flags;
 pub mod speaker;
+pub mod standalone;
+mod status;
 
 /// What `ferrolb version` prints after the name, and what the User-Agent and the build metric say.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -70,6 +72,8 @@ enum Command {
     /// Announces the addresses from this node (flags as MetalLB 0.12's: see `ferrolb speaker -h`)
     Speaker,
     Check(check::CheckArgs),
+    /// Assigns and announces addresses on this host, from a folder of manifests, without Kubernetes
+    Standalone(standalone::Args),
     /// Prints the version
     Version,
 }
@@ -131,6 +135,7 @@ fn run_own(words: &[String]) -> ExitCode {
                 // A report that nobody takes (a closed pipe) has no verdict.
                 ended.map_or(ExitCode::from(check::USAGE), ExitCode::from)
             }
+            Command::Standalone(args) => standalone::run(args),
             Command::Version => version(),
         },
         Err(stop) => {

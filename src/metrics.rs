@@ -195,6 +195,12 @@ impl Controller {
         self.stats.store(Arc::new(stats));
     }
 
+    /// How it stood when that was last put down.
+    #[must_use]
+    pub fn stats(&self) -> Arc<controller::Stats> {
+        self.stats.load_full()
+    }
+
     /// Counts the end of a status write.
     pub fn count_write(&self, end: WriteEnd) {
         self.counter(end).fetch_add(1, Ordering::Relaxed);
@@ -281,6 +287,12 @@ impl Speaker {
             stats,
             announcements,
         }));
+    }
+
+    /// What was announced when it was last put down.
+    #[must_use]
+    pub fn announcements(&self) -> Vec<speaker::Announcement> {
+        self.state.load().announcements.clone()
     }
 
     /// Whether this host's kernel answers ARP for addresses that it should leave to the speakers.

@@ -32,6 +32,7 @@ use crate::view::ObjectKey;
 
 pub mod controller;
 pub mod speaker;
+pub mod standalone;
 
 /// The workers of the runtime: the program's own task never waits for long, and the cluster's tasks are mostly idle.
 /// More would only cost memory.
@@ -91,7 +92,16 @@ where
     F: FnOnce(Process) -> M,
     M: Future<Output = anyhow::Result<()>>,
 {
-    let journal = match Journal::on_stdout(log_level) {
+    program_with(Journal::on_stdout(log_level), main)
+}
+
+/// Runs a program as [`program`] does, with a log of its own.
+pub fn program_with<F, M>(journal: std::io::Result<Journal>, main: F) -> ExitCode
+where
+    F: FnOnce(Process) -> M,
+    M: Future<Output = anyhow::Result<()>>,
+{
+    let journal = match journal {
         Ok(journal) => journal,
         // No thread for the log: nothing can be said in the usual way, and nothing would work.
         Err(_) => return ExitCode::FAILURE,

@@ -2,11 +2,12 @@
 //!
 //! The folder holds what an API server would: the ConfigMap, Services, optionally Endpoints, EndpointSlices and Nodes,
 //! as YAML or JSON. Which files are read: [`folder`]; what is read of them: [`manifest`]; who wins: [`world`]; what
-//! survives a restart: [`state`]; when it is looked at: [`watch`].
+//! survives a restart: [`state`]; when it is looked at: [`watcher`].
 //!
-//! One task ([`Driver::run`]) owns everything and sends the changes. Status writes go to it over a bounded channel;
-//! it writes all that wait in one go (one sync of the disk for many Services), answers, and sends each Service as it
-//! is then, as an API server's watch would.
+//! One task ([`Driver::run`]) owns everything and sends the changes. Status writes go to it over a bounded channel and
+//! are answered at once; the state file is written in the background, and each Service is sent as it is then, as an API
+//! server's watch would, when the file that has its addresses is on the disk. What comes meanwhile goes into the next
+//! file: a burst of thousands of Services costs a few syncs of the disk.
 //!
 //! What stays when something goes wrong: a file that cannot be read leaves its objects; a folder that cannot be listed
 //! leaves everything; a state file that cannot be written any more is said, and tried again every ten seconds.
@@ -25,8 +26,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Change, Cluster, Kind, WriteError};
@@ -38,14 +39,14 @@ pub mod config_file;
 mod folder;
 mod manifest;
 mod state;
-mod watch;
+mod watcher;
 mod world;
 
 pub use state::StateError;
 
 use folder::{Folder, Limits, Look};
-use state::{Loaded, State};
-use watch::Watch;
+use state::{Loaded, Secrecy, State};
+use watcher::Watch;
 use world::{Duplicate, World};
 
 /// Where lines of the log go.
@@ -128,6 +129,15 @@ struct Shared {
     journal: Journal,
     events: Mutex<VecDeque<KeptEvent>>,
     problems: Mutex<Vec<String>>,
+    /// Counts what a status table could show differently.
+    news: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn news(&self) {
+        self.news
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
 }
 
 /// An Event that was recorded lately.
@@ -153,10 +163,20 @@ pub struct Driver {
     /// Why the folder could not be listed, the state not be saved; said once each.
     unlisted: Option<String>,
     unsaved: Option<String>,
-    /// Whether the state file is older than the world.
+    /// Whether the world has something that neither the state file nor the one being written has.
     dirty: bool,
+    /// Written Services that nobody was told of yet, oldest first.
+    echoes: VecDeque<Change>,
+    saving: Option<Saving>,
     /// Held as long as the task lives.
     _lock: Option<File>,
+}
+
+/// A state file being written.
+struct Saving {
+    task: JoinHandle<io::Result<()>>,
+    /// How many of the oldest echoes it has.
+    echoes: usize,
 }
 
 impl Directory {
@@ -170,6 +190,7 @@ impl Directory {
             journal,
             events: Mutex::default(),
             problems: Mutex::default(),
+            news: watch::Sender::default(),
         });
         let (sender, writes) = mpsc::channel(WRITES);
         let for_driver = shared.clone();
@@ -193,6 +214,12 @@ impl Directory {
     #[must_use]
     pub fn events(&self) -> Vec<KeptEvent> {
         locked(&self.shared.events).iter().cloned().collect()
+    }
+
+    /// Changes whenever an object was told, an Event recorded or a problem found or mended.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.shared.news.subscribe()
     }
 
     /// What is wrong with the folder now, a sentence each: files refused, duplicates, a state file not written.
@@ -233,12 +260,24 @@ impl Cluster for Directory {
         if events.len() > EVENTS {
             events.pop_front();
         }
+        drop(events);
+        self.shared.news();
     }
 }
 
 /// Nothing that is done under these locks can fail half-way.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes a JSON document in the place of a file: a reader sees the old or the new one, whole. Everybody may read
+/// it; it is not synced to the disk.
+///
+/// # Errors
+///
+/// What the file system says.
+pub fn replace_file(path: &Path, document: &impl serde::Serialize) -> io::Result<()> {
+    state::replace(path, document, Secrecy::Public)
 }
 
 /// Whether an instance works on the folder; `None`: the file system cannot tell.
@@ -292,7 +331,7 @@ fn open(
     };
     if let Some(path) = may_write {
         // Better to know now than at the first assignment.
-        state::replace(path, &state, true).map_err(|source| StateError::Write {
+        state::replace(path, &state, Secrecy::Private).map_err(|source| StateError::Write {
             path: path.display().to_string(),
             source,
         })?;
@@ -335,6 +374,8 @@ fn open(
         unlisted: None,
         unsaved: None,
         dirty: false,
+        echoes: VecDeque::new(),
+        saving: None,
         _lock: lock,
     })
 }
@@ -392,6 +433,11 @@ impl Driver {
                 biased;
                 () = cancel.cancelled() => break,
                 () = changes.closed() => break,
+                saved = saved(&mut self.saving) => {
+                    if !self.end_save(saved, &changes).await {
+                        break;
+                    }
+                }
                 write = self.writes.recv() => {
                     let Some(write) = write else { break };
                     if !self.write(write, &changes).await {
@@ -403,7 +449,7 @@ impl Driver {
                 }
             }
         }
-        self.save().await;
+        self.settle(&changes).await;
     }
 
     fn say(&self, record: Record) {
@@ -455,7 +501,9 @@ impl Driver {
             ]
             .map(Change::Synced),
         );
-        send(all, changes).await
+        let told = send(all, changes).await;
+        self.shared.news();
+        told
     }
 
     /// Looks at the folder; gives when to look again, if earlier than usual.
@@ -510,11 +558,14 @@ impl Driver {
             self.show_problems();
         }
         let again = look.again;
+        // For each Service the changes come in order, and with addresses that are kept.
+        self.settle(changes).await;
         let all = self.take(look, watch);
-        send(all, changes).await;
-        if self.dirty {
-            self.save().await;
+        if !all.is_empty() {
+            send(all, changes).await;
+            self.shared.news();
         }
+        self.begin_save();
         again
     }
 
@@ -582,47 +633,70 @@ impl Driver {
 
     /// Takes a status write and all that wait behind it; `false`: nobody takes changes any more.
     async fn write(&mut self, first: Write, changes: &mpsc::Sender<Change>) -> bool {
-        let mut writes = vec![first];
-        while writes.len() < WRITES
-            && let Ok(write) = self.writes.try_recv()
-        {
-            writes.push(write);
-        }
-        let mut answers = Vec::with_capacity(writes.len());
-        let mut echoes = Vec::new();
-        for Write { write, done } in writes {
-            let answer = self.world.write(&write).map(|echo| echoes.extend(echo));
-            answers.push((done, answer));
-        }
-        if !echoes.is_empty() {
-            self.dirty = true;
-            self.save().await;
-        }
-        for (done, answer) in answers {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(Write { write, done }) = next {
+            let answer = self.world.write(&write).map(|echo| {
+                if let Some(echo) = echo {
+                    self.echoes.push_back(echo);
+                    self.dirty = true;
+                }
+            });
             // A writer that does not wait any more learns of it by the echo.
             let _ = done.send(answer);
+            taken += 1;
+            next = if taken < WRITES {
+                self.writes.try_recv().ok()
+            } else {
+                None
+            };
         }
-        send(echoes, changes).await
+        self.begin_save();
+        match self.saving {
+            Some(_) => true,
+            // Nothing is kept: there is nothing to wait for.
+            None => self.tell_echoes(usize::MAX, changes).await,
+        }
     }
 
-    /// Writes the state file if it is older than the world. A failure is said once and does not stop anything: the
-    /// addresses serve, they would only not survive.
-    async fn save(&mut self) {
-        if !self.dirty {
+    /// Sends the oldest echoes.
+    async fn tell_echoes(&mut self, count: usize, changes: &mpsc::Sender<Change>) -> bool {
+        let all: Vec<Change> = self.echoes.drain(..count.min(self.echoes.len())).collect();
+        if all.is_empty() {
+            return true;
+        }
+        let told = send(all, changes).await;
+        self.shared.news();
+        told
+    }
+
+    /// Begins to write the state file if it is older than the world and none is being written.
+    fn begin_save(&mut self) {
+        if !self.dirty || self.saving.is_some() {
             return;
         }
+        self.dirty = false;
         let Persistence::File(path) = &self.options.persistence else {
-            self.dirty = false;
             return;
         };
         let path = path.clone();
         let state = State::of(&self.world);
-        let saved = spawn_blocking(move || state::replace(&path, &state, true))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)));
-        match saved {
+        self.saving = Some(Saving {
+            task: spawn_blocking(move || state::replace(&path, &state, Secrecy::Private)),
+            echoes: self.echoes.len(),
+        });
+    }
+
+    /// The state file is written, or not. A failure is said once and does not stop anything: the addresses serve, they
+    /// would only not survive; it is tried again at the next look.
+    async fn end_save(
+        &mut self,
+        saved: Result<io::Result<()>, JoinError>,
+        changes: &mpsc::Sender<Change>,
+    ) -> bool {
+        let echoes = self.saving.take().map_or(0, |saving| saving.echoes);
+        match saved.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {
-                self.dirty = false;
                 if self.unsaved.take().is_some() {
                     self.say(Record::event(
                         "stateSaved",
@@ -630,8 +704,10 @@ impl Driver {
                     ));
                     self.show_problems();
                 }
+                self.begin_save();
             }
             Err(error) => {
+                self.dirty = true;
                 let error = error.to_string();
                 if self.unsaved.as_ref() != Some(&error) {
                     if let Persistence::File(path) = &self.options.persistence {
@@ -649,6 +725,17 @@ impl Driver {
                 }
             }
         }
+        self.tell_echoes(echoes, changes).await
+    }
+
+    /// Brings the state file and the receivers up to date with the world.
+    async fn settle(&mut self, changes: &mpsc::Sender<Change>) {
+        self.begin_save();
+        while self.saving.is_some() {
+            let saved = saved(&mut self.saving).await;
+            self.end_save(saved, changes).await;
+        }
+        self.tell_echoes(usize::MAX, changes).await;
     }
 
     fn show_problems(&self) {
@@ -677,6 +764,17 @@ impl Driver {
             .chain(files)
             .chain(duplicates)
             .collect();
+        self.shared.news();
+    }
+}
+
+/// Waits for the state file that is being written, for ever where none is.
+///
+/// Cancel-safety: safe; the writing goes on and is waited for again.
+async fn saved(saving: &mut Option<Saving>) -> Result<io::Result<()>, JoinError> {
+    match saving {
+        Some(saving) => (&mut saving.task).await,
+        None => std::future::pending().await,
     }
 }
 

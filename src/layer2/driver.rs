@@ -41,7 +41,10 @@ mod netlink;
 mod port;
 mod queue;
 mod respond;
+mod survey;
 mod sys;
+
+pub use survey::survey;
 
 /// What is decided once, at start.
 #[derive(Debug, Clone, Default)]

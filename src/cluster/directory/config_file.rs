@@ -20,7 +20,7 @@ use crate::view::{self, ObjectKey};
 use super::Journal;
 use super::folder::{self, SECOND_LOOK};
 use super::manifest::{self, CONFIG_LIMIT, Fault, Format, Object, Source};
-use super::watch::Watch;
+use super::watcher::Watch;
 
 /// Longest file read: a ConfigMap with its metadata and what else a dump holds.
 const FILE_LIMIT: u64 = 4 * CONFIG_LIMIT as u64;

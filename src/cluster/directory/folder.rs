@@ -113,8 +113,8 @@ pub(crate) struct Look {
     pub(crate) records: Vec<Record>,
     /// Look again after this time even if nothing is notified.
     pub(crate) again: Option<Duration>,
-    /// The folders that the files really are in (links followed): changes there are changes here.
-    pub(crate) elsewhere: Vec<PathBuf>,
+    /// The folders that linked files really are in: changes there are changes here.
+    pub(crate) elsewhere: BTreeSet<PathBuf>,
 }
 
 /// A file that is not what it should be.
@@ -187,17 +187,28 @@ impl Folder {
     /// The folder cannot be listed (it vanished, it may not be read): nothing has changed then.
     pub(crate) fn look(&mut self, now: SystemTime) -> io::Result<Look> {
         let mut names = Vec::new();
+        let mut elsewhere = BTreeSet::new();
         for entry in fs::read_dir(&self.dir)? {
             // Names that are not UTF-8 are no manifests' names.
-            let Ok(name) = entry?.file_name().into_string() else {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
             if !name.starts_with('.') && Format::of(&name).is_some() && !self.skip.contains(&name) {
+                if entry.file_type().is_ok_and(|kind| kind.is_symlink())
+                    && let Ok(real) = self.dir.join(&name).canonicalize()
+                    && let Some(parent) = real.parent()
+                {
+                    elsewhere.insert(parent.to_path_buf());
+                }
                 names.push(name);
             }
         }
         names.sort_unstable();
-        let mut look = Look::default();
+        let mut look = Look {
+            elsewhere,
+            ..Look::default()
+        };
         self.limit_number(&mut names, &mut look);
         self.vanish(&names, &mut look);
         let mut total: u64 = 0;
@@ -208,8 +219,6 @@ impl Folder {
                 objects += entry.objects.len();
             }
         }
-        look.elsewhere.sort_unstable();
-        look.elsewhere.dedup();
         Ok(look)
     }
 
@@ -275,12 +284,6 @@ impl Folder {
             fault: None,
             doubted: false,
         });
-        if let Ok(real) = path.canonicalize()
-            && let Some(parent) = real.parent()
-            && parent != self.dir
-        {
-            look.elsewhere.push(parent.to_path_buf());
-        }
         let metadata = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => {
                 self.files.remove(name);

@@ -299,12 +299,22 @@ pub(crate) fn load(path: &Path, may_move: bool) -> Result<Loaded, StateError> {
     Ok(Loaded::Damaged { aside, fault })
 }
 
-/// Writes a JSON document in the place of a file: whole or not at all, and on the disk when this returns (`durable`).
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secrecy {
+    /// Its owner: it may hold passwords.
+    Private,
+    /// Everybody.
+    Public,
+}
+
+/// Writes a JSON document in the place of a file: whole or not at all. A private one is on the disk when this returns.
 ///
 /// # Errors
 ///
 /// What the file system says.
-pub(crate) fn replace(path: &Path, document: &impl Serialize, durable: bool) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, document: &impl Serialize, secrecy: Secrecy) -> io::Result<()> {
+    let durable = secrecy == Secrecy::Private;
     // A link stays a link: its target is replaced.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let text = serde_json::to_vec(document)?;
@@ -314,7 +324,7 @@ pub(crate) fn replace(path: &Path, document: &impl Serialize, durable: bool) -> 
             .write(true)
             .create(true)
             .truncate(true)
-            .mode(0o600)
+            .mode(if durable { 0o600 } else { 0o644 })
             .open(&temporary)?;
         file.write_all(&text)?;
         file.write_all(b"\n")?;

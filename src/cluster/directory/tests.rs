@@ -16,6 +16,8 @@ const LONG: Duration = Duration::from_secs(20);
 struct Rig {
     dir: TempDir,
     records: Arc<Mutex<Vec<Record>>>,
+    /// The state file, where it is not in the folder.
+    state: Option<PathBuf>,
     running: Option<Running>,
 }
 
@@ -31,6 +33,7 @@ impl Rig {
         Self {
             dir: tempfile::tempdir().unwrap(),
             records: Arc::default(),
+            state: None,
             running: None,
         }
     }
@@ -55,7 +58,9 @@ impl Rig {
             dir: self.dir.path().to_path_buf(),
             config_name: "config".to_owned(),
             node_name: "host".into(),
-            persistence: Persistence::File(self.path(STATE_FILE)),
+            persistence: Persistence::File(
+                self.state.clone().unwrap_or_else(|| self.path(STATE_FILE)),
+            ),
             exclusive: true,
             own_files: vec![self.path(".ferrolb-status.json")],
         }
@@ -429,6 +434,33 @@ async fn a_state_file_that_cannot_be_written_stops_the_start() {
         panic!("opened");
     };
     assert!(error.to_string().contains("--ephemeral"), "{error}");
+}
+
+#[tokio::test]
+async fn a_state_file_that_cannot_be_written_any_more_is_said_and_tried_again() {
+    let mut rig = Rig::new();
+    rig.write("web.yaml", &web(80));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path().join("state");
+    fs::create_dir(&folder).unwrap();
+    rig.state = Some(folder.join("state.json"));
+    let first = rig.start().await;
+    let web_change = first
+        .iter()
+        .find(|change| brief(change) == "web:80:")
+        .unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    // It serves all the same.
+    let echo = rig.assign(web_change, "10.0.0.1").await;
+    assert_eq!(brief(&echo), "web:80:10.0.0.1");
+    rig.said("the state file cannot be written").await;
+    assert_eq!(rig.running().directory.problems().len(), 1);
+    fs::create_dir(&folder).unwrap();
+    rig.nothing_else().await;
+    rig.said("the state file is written again").await;
+    let state = fs::read_to_string(folder.join("state.json")).unwrap();
+    assert!(state.contains("10.0.0.1"), "{state}");
+    assert_eq!(rig.running().directory.problems(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -16,14 +16,18 @@ fn what_is_written_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.json");
     assert_eq!(load(&path, true).unwrap(), Loaded::Nothing);
-    replace(&path, &state("10.0.0.1"), true).unwrap();
+    replace(&path, &state("10.0.0.1"), Secrecy::Private).unwrap();
     assert_eq!(load(&path, true).unwrap(), Loaded::State(state("10.0.0.1")));
-    replace(&path, &state("10.0.0.2"), true).unwrap();
+    replace(&path, &state("10.0.0.2"), Secrecy::Private).unwrap();
     assert_eq!(load(&path, true).unwrap(), Loaded::State(state("10.0.0.2")));
     // Nothing is left beside it, and nobody else reads it.
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap());
     assert_eq!(mode & 0o777, 0o600);
+    // What has no secrets is for everybody.
+    replace(&path, &state("10.0.0.2"), Secrecy::Public).unwrap();
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap());
+    assert_eq!(mode & 0o444, 0o444);
 }
 
 #[test]
@@ -69,7 +73,7 @@ fn a_link_stays_a_link() {
     let (real, link) = (dir.path().join("real.json"), dir.path().join("link.json"));
     fs::write(&real, "{}").unwrap();
     std::os::unix::fs::symlink("real.json", &link).unwrap();
-    replace(&link, &state("10.0.0.1"), true).unwrap();
+    replace(&link, &state("10.0.0.1"), Secrecy::Private).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(load(&real, true).unwrap(), Loaded::State(state("10.0.0.1")));
 }
@@ -102,7 +106,7 @@ fn a_file_that_cannot_be_written_says_what_to_do() {
     let error = replace(
         &dir.path().join("missing/state.json"),
         &state("10.0.0.1"),
-        true,
+        Secrecy::Private,
     )
     .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
