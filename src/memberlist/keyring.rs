@@ -1,0 +1,1 @@
+//! The key: from MetalLB's secret to sealed and opened messages.

@@ -1,0 +1,124 @@
+//! Memberlist's bytes: messages, and the wrappers around them. No time, no state, no randomness (nonces come from the
+//! caller).
+
+use std::fmt;
+
+pub mod message;
+
+pub use message::{
+    Ack, Alive, Dead, IndirectPing, Kind, MAX_META, MAX_NAME, MAX_OWN_INCARNATION, Message, Nack,
+    Name, NodeState, Ping, PushPull, State, Suspect, Versions,
+};
+
+/// How much a peer may cost. The defaults are far above what honest peers send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest datagram after decompression, in bytes. Honest: below 1.5 KiB.
+    pub datagram: usize,
+    /// Longest stream message as it is on the wire, in bytes (Go: 20 MiB encrypted, else none).
+    pub stream: usize,
+    /// Longest stream message after decompression, in bytes (Go: none).
+    pub stream_plain: usize,
+    /// Most records in one push/pull, and so most members.
+    pub members: usize,
+    /// Most bytes of user data on a stream; read and dropped.
+    pub user: usize,
+    /// Whether members may have loopback addresses: in tests only.
+    pub loopback: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            datagram: 64 << 10,
+            stream: 4 << 20,
+            stream_plain: 8 << 20,
+            members: 10_000,
+            user: 64 << 10,
+            loopback: false,
+        }
+    }
+}
+
+/// Why a datagram, or one part of it, or a stream's message was not taken. Small, for counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dropped {
+    /// Nothing at all, at some layer. Go crashes on these: never sent.
+    Empty,
+    /// It ends early.
+    Truncated,
+    /// No memberlist message has this type, or not at this place (a wrapper in a wrapper, a stream's message in a
+    /// datagram).
+    Kind,
+    /// Not the msgpack of this message.
+    Malformed,
+    /// Longer, deeper or more than [`Limits`] allow.
+    Limit,
+    /// A name that no Kubernetes node can have.
+    Name,
+    /// An address that is not 4 or 16 bytes, or no unicast address.
+    Address,
+    /// A version vector that would break Go peers.
+    Versions,
+    /// More metadata than memberlist sends.
+    Meta,
+    /// Checksum mismatch.
+    Checksum,
+    /// A compression other than LZW, or broken LZW.
+    Compression,
+    /// Encrypted with another key, altered on the way, or not encrypted although we have a key.
+    Undecryptable,
+    /// A stream is encrypted, but we have no key.
+    NoKey,
+    /// A stream is plain, but we have a key.
+    Plaintext,
+}
+
+impl Dropped {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 14] = [
+        Self::Empty,
+        Self::Truncated,
+        Self::Kind,
+        Self::Malformed,
+        Self::Limit,
+        Self::Name,
+        Self::Address,
+        Self::Versions,
+        Self::Meta,
+        Self::Checksum,
+        Self::Compression,
+        Self::Undecryptable,
+        Self::NoKey,
+        Self::Plaintext,
+    ];
+
+    /// A word for metric labels and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Truncated => "truncated",
+            Self::Kind => "kind",
+            Self::Malformed => "malformed",
+            Self::Limit => "limit",
+            Self::Name => "name",
+            Self::Address => "address",
+            Self::Versions => "versions",
+            Self::Meta => "meta",
+            Self::Checksum => "checksum",
+            Self::Compression => "compression",
+            Self::Undecryptable => "undecryptable",
+            Self::NoKey => "no_key",
+            Self::Plaintext => "plaintext",
+        }
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for Dropped {}
