@@ -1,14 +1,65 @@
 //! Memberlist's bytes: messages, and the wrappers around them. No time, no state, no randomness (nonces come from the
 //! caller).
+//!
+//! A message is a type byte and a msgpack map whose keys are Go's field names. Big-endian, except msgpack's own.
+//!
+//! | no. | message | datagram | stream | body |
+//! | --- | --- | --- | --- | --- |
+//! | 0 | [`Ping`] | yes | yes | map |
+//! | 1 | [`IndirectPing`] | yes | | map |
+//! | 2 | [`Ack`] | yes | yes | map |
+//! | 3 | [`Suspect`] | yes | | map |
+//! | 4 | [`Alive`] | yes | | map |
+//! | 5 | [`Dead`] (or left) | yes | | map |
+//! | 6 | [`PushPull`] | | yes | map, a map for each record, user state |
+//! | 7 | compound | yes | | count (u8), length (u16) of each message, the messages |
+//! | 8 | user data | yes | yes | datagram: bytes; stream: map, bytes |
+//! | 9 | compressed | yes | yes | map with LZW |
+//! | 10 | encrypted | (no type byte) | yes | length (u32), see [`keyring`](super::keyring) |
+//! | 11 | [`Nack`] | yes | | map |
+//! | 12 | checksum | outermost | | CRC-32 (u32), the rest |
+//! | 13 | error text | | yes | map |
+//!
+//! Sent: datagrams as message(s) → compound → compressed if shorter → checksum if the receiver knows it → encrypted;
+//! streams as message → compressed → encrypted. What is sent is byte for byte what memberlist 0.1.7 sends, but for LZW's
+//! leading clear code, which Go writes since 1.18 and all read.
+//!
+//! Taken is whatever Go takes from honest peers, in forms old and new (the list is in `msgpack.rs`). Not copied from Go:
+//!
+//! * empty messages, version vectors that are not six bytes, negative counts and wrong padding crash it; here they are
+//!   [`Dropped`], and [`Encoder`] and the message types cannot produce them;
+//! * 128 and more parts of a compound are misread by it; here they are refused, and never sent;
+//! * it has no limits for decompression, nesting, declared lengths, names, metadata, records; here [`Limits`] has;
+//! * it takes addresses that are none (0.0.0.0, multicast) and names of any bytes;
+//! * where to answer is the packet's source, never the `Source*` fields of later versions.
 
 use std::fmt;
 
+mod body;
+
+mod compress;
+
+mod datagram;
+
+mod encoder;
+
 pub mod message;
 
+mod msgpack;
+
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::encode_message;
+pub use datagram::{Datagram, MAX_DATAGRAM, MAX_PARTS, decode_datagram};
+pub use encoder::{EncodeError, Encoder, compound};
 pub use message::{
-    Ack, Alive, Dead, IndirectPing, Kind, MAX_META, MAX_NAME, MAX_OWN_INCARNATION, Message, Nack,
-    Name, NodeState, Ping, PushPull, State, Suspect, Versions,
+    Ack, Alive, Dead, IndirectPing, Kind, MAX_META, MAX_NAME, MAX_OWN_INCARNATION, Message, Name,
+    Nack, NodeState, Ping, PushPull, State, Suspect, Versions,
 };
+pub use stream::{StreamDecoder, StreamFault};
 
 /// How much a peer may cost. The defaults are far above what honest peers send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
