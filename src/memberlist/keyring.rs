@@ -137,7 +137,10 @@ fn unpadded(plain: &[u8]) -> Option<usize> {
     let len = plain.len().checked_sub(pad)?;
     let sound = (1..=BLOCK).contains(&pad)
         && plain.len().is_multiple_of(BLOCK)
-        && plain.get(len..)?.iter().all(|byte| usize::from(*byte) == pad);
+        && plain
+            .get(len..)?
+            .iter()
+            .all(|byte| usize::from(*byte) == pad);
     sound.then_some(len)
 }
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::msgpack::{self, Fault, Reader};
 use super::{
-    Ack, Alive, Dead, Dropped, IndirectPing, Kind, Limits, MAX_META, Message, Name, Nack,
-    NodeState, Ping, PushPull, State, Suspect, Versions,
+    Ack, Alive, Dead, Dropped, IndirectPing, Kind, Limits, MAX_META, Message, Nack, Name,
+    NodeState, Ping, State, Suspect, Versions,
 };
 
 /// Longest error text that is kept, in bytes.
@@ -405,10 +405,7 @@ pub(super) fn decode_push_pull_header(
 }
 
 /// The header of user data on a stream: how many bytes follow.
-pub(super) fn decode_user_header(
-    reader: &mut Reader<'_>,
-    limits: &Limits,
-) -> Result<usize, Fault> {
+pub(super) fn decode_user_header(reader: &mut Reader<'_>, limits: &Limits) -> Result<usize, Fault> {
     let mut len = 0;
     reader.fields(&["UserMsgLen"], |field, value| {
         match field {

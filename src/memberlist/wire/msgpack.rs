@@ -7,9 +7,10 @@
 //! an array in the order of Go's declaration, shorter or longer; nil for anything; any integer form whose value fits;
 //! booleans as 0 and 1; str8 for keys and strings; bin and arrays of small integers for byte fields.
 //!
-//! Deviation: a struct has at most [`MAX_FIELDS`] fields, values that are skipped nest at most [`MAX_DEPTH`] deep and hold at
-//! most [`MAX_SKIPPED`] values, nothing is allocated for a length that is only declared, and negative integers are no
-//! lengths (go-msgpack reads `e0`..`ff` as string lengths by accident).
+//! Deviation: a struct has at most [`MAX_FIELDS`] fields; what is skipped nests at most [`MAX_DEPTH`] deep; skipped values and
+//! arrays for byte fields have at most [`MAX_ITEMS`] items in all, so that looking again when more bytes have come stays
+//! cheap; nothing is allocated for a length that is only declared; negative integers are no lengths (go-msgpack reads
+//! `e0`..`ff` as string lengths by accident).
 
 use std::borrow::Cow;
 
@@ -21,8 +22,8 @@ pub(super) const MAX_FIELDS: u64 = 32;
 /// How deep a value that is skipped may nest.
 pub(super) const MAX_DEPTH: u8 = 4;
 
-/// How many values one struct may make us skip.
-pub(super) const MAX_SKIPPED: u32 = 1024;
+/// How many skipped values and array items one reader takes.
+pub(super) const MAX_ITEMS: u64 = 1024;
 
 /// Why reading stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ const MALFORMED: Fault = Fault::Dropped(Dropped::Malformed);
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
     used: usize,
+    /// Skipped values and array items so far.
+    items: u64,
 }
 
 /// How a struct is written.
@@ -70,12 +73,8 @@ impl<'a> Reader<'a> {
         Self {
             rest: bytes,
             used: 0,
+            items: 0,
         }
-    }
-
-    /// How many bytes were read.
-    pub(super) const fn used(&self) -> usize {
-        self.used
     }
 
     /// What was not read.
@@ -199,10 +198,7 @@ impl<'a> Reader<'a> {
                 return self.take_declared(len).map(Cow::Borrowed);
             }
         };
-        // Each item takes a byte at least: a length that cannot be there costs nothing.
-        if items > u64::try_from(self.rest.len()).unwrap_or(u64::MAX) {
-            return Err(self.need(items));
-        }
+        self.count(items)?;
         let mut bytes = Vec::new();
         for _ in 0..items {
             bytes.push(u8::try_from(self.uint(u64::from(u8::MAX))?).map_err(|_| MALFORMED)?);
@@ -215,12 +211,13 @@ impl<'a> Reader<'a> {
         self.take_declared(len).map(Cow::Borrowed)
     }
 
-    /// At least `more` bytes are missing behind what was read.
-    fn need(&self, more: u64) -> Fault {
-        match usize::try_from(more) {
-            Ok(more) => Fault::Need(self.used.saturating_add(more)),
-            Err(_) => Fault::Dropped(Dropped::Limit),
+    /// Counts skipped values or array items against [`MAX_ITEMS`].
+    fn count(&mut self, items: u64) -> Result<(), Fault> {
+        self.items = self.items.saturating_add(items);
+        if self.items > MAX_ITEMS {
+            return Err(Fault::Dropped(Dropped::Limit));
         }
+        Ok(())
     }
 
     fn shape(&mut self) -> Result<Shape, Fault> {
@@ -252,7 +249,6 @@ impl<'a> Reader<'a> {
         declared: &[&str],
         mut field: impl FnMut(&[u8], &mut Self) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
-        let mut skipped = 0;
         match self.shape()? {
             Shape::Nil => {}
             Shape::Map(n) => {
@@ -261,7 +257,7 @@ impl<'a> Reader<'a> {
                     let len = self.raw_len(first)?.ok_or(MALFORMED)?;
                     let name = self.take_declared(len)?;
                     if !field(name, self)? {
-                        self.skip(0, &mut skipped)?;
+                        self.skip(0)?;
                     }
                 }
             }
@@ -273,7 +269,7 @@ impl<'a> Reader<'a> {
                         None => false,
                     };
                     if !known {
-                        self.skip(0, &mut skipped)?;
+                        self.skip(0)?;
                     }
                 }
             }
@@ -282,9 +278,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips one value of any type.
-    fn skip(&mut self, depth: u8, skipped: &mut u32) -> Result<(), Fault> {
-        *skipped += 1;
-        if depth > MAX_DEPTH || *skipped > MAX_SKIPPED {
+    fn skip(&mut self, depth: u8) -> Result<(), Fault> {
+        self.count(1)?;
+        if depth > MAX_DEPTH {
             return Err(Fault::Dropped(Dropped::Limit));
         }
         let first = self.byte()?;
@@ -316,11 +312,8 @@ impl<'a> Reader<'a> {
             0xdf => (0, 2 * self.number(4)?),
         };
         self.take_declared(raw)?;
-        if items > u64::from(MAX_SKIPPED) {
-            return Err(Fault::Dropped(Dropped::Limit));
-        }
         for _ in 0..items {
-            self.skip(depth + 1, skipped)?;
+            self.skip(depth + 1)?;
         }
         Ok(())
     }
@@ -361,9 +354,7 @@ pub(super) fn boolean(out: &mut Vec<u8>, value: bool) {
 ///
 /// Invariant: no caller has 2³² bytes (the encoders' own limits are far below).
 pub(super) fn raw(out: &mut Vec<u8>, bytes: &[u8]) {
-    let [.., b3, b2, b1, b0] = u64::try_from(bytes.len())
-        .unwrap_or(u64::MAX)
-        .to_be_bytes();
+    let [.., b3, b2, b1, b0] = u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes();
     match bytes.len() {
         0..=31 => out.push(0xa0 | b0),
         32..=0xffff => out.extend([0xda, b1, b0]),

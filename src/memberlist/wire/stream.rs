@@ -15,6 +15,12 @@ use crate::memberlist::keyring::Keyring;
 /// The frame of an encrypted message: type byte and length.
 const HEADER: usize = 5;
 
+/// How much is looked at in one go.
+const PIECE: usize = 16 << 10;
+
+/// Longest single value of a message (a record of a push/pull, an error text): as much as a datagram could hold. Honest: 1 KiB.
+const MAX_VALUE: usize = 64 << 10;
+
 /// Why a stream's message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StreamFault {
@@ -112,13 +118,20 @@ impl StreamDecoder {
     ///
     /// If there is no message to come; the same fault for all bytes that follow.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Message>, StreamFault> {
-        let fed = self.advance(bytes);
-        match &fed {
-            Ok(None) => {}
-            Ok(Some(_)) => self.end(Stage::Done),
-            Err(fault) => self.end(Stage::Failed(*fault)),
+        for piece in bytes.chunks(PIECE) {
+            match self.advance(piece) {
+                Ok(None) => {}
+                Ok(Some(message)) => {
+                    self.end(Stage::Done);
+                    return Ok(Some(message));
+                }
+                Err(fault) => {
+                    self.end(Stage::Failed(fault));
+                    return Err(fault);
+                }
+            }
         }
-        fed
+        Ok(None)
     }
 
     /// The stream has ended. Right after the message, or before its first byte; else it was cut off.
@@ -152,20 +165,7 @@ impl StreamDecoder {
             }
             Stage::Start | Stage::Sealed(_) | Stage::Compressed => {}
         }
-        // Invariant: `pending` never exceeds the limit, whatever was declared.
-        if self.pending.len() + bytes.len() > self.limits.stream.saturating_add(HEADER) {
-            let room = self.limits.stream.saturating_add(HEADER) - self.pending.len();
-            if self.need > self.limits.stream.saturating_add(HEADER) {
-                return Err(StreamFault::outer(Dropped::Limit));
-            }
-            // A message may end within the limit although more bytes follow it.
-            let fitting = bytes.get(..room).unwrap_or(bytes);
-            self.pending.extend_from_slice(fitting);
-            return match self.look()? {
-                None => Err(StreamFault::outer(Dropped::Limit)),
-                found => Ok(found),
-            };
-        }
+        // Invariant: what is pending is less than `need`, and that is within the limits.
         self.pending.extend_from_slice(bytes);
         self.look()
     }
@@ -175,7 +175,7 @@ impl StreamDecoder {
         while self.pending.len() >= self.need {
             match self.stage {
                 Stage::Start => {
-                    let Some((first, rest)) = self.pending.split_first() else {
+                    let Some(first) = self.pending.first() else {
                         return Ok(None);
                     };
                     match (Kind::from_byte(*first), self.keyring.is_some()) {
@@ -185,8 +185,8 @@ impl StreamDecoder {
                                 return Ok(None);
                             };
                             let [_, length @ ..] = *header;
-                            let length = usize::try_from(u32::from_be_bytes(length))
-                                .unwrap_or(usize::MAX);
+                            let length =
+                                usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
                             if length > self.limits.stream {
                                 return Err(StreamFault::outer(Dropped::Limit));
                             }
@@ -204,13 +204,11 @@ impl StreamDecoder {
                             self.need = 1;
                         }
                         (_, false) => {
-                            let mut body = Body::default();
-                            let fed = body
-                                .feed_first(*first, rest, &self.limits)
-                                .map_err(StreamFault::inner);
+                            let mut body = Body::new(self.limits.stream);
+                            let fed = body.feed(&self.pending, &self.limits);
                             self.stage = Stage::Plain(body);
                             self.pending = Vec::new();
-                            return fed;
+                            return fed.map_err(StreamFault::inner);
                         }
                     }
                 }
@@ -255,16 +253,19 @@ impl StreamDecoder {
                 .map_err(|fault| StreamFault::outer(fault.into()))?;
             return unpacked(&lzw, &self.limits);
         }
-        Body::default()
-            .feed(plain, &self.limits)
-            .map_err(StreamFault::inner)?
-            .ok_or(StreamFault::inner(Dropped::Truncated))
+        let mut body = Body::new(self.limits.stream);
+        for piece in plain.chunks(PIECE) {
+            if let Some(message) = body.feed(piece, &self.limits).map_err(StreamFault::inner)? {
+                return Ok(message);
+            }
+        }
+        Err(StreamFault::inner(Dropped::Truncated))
     }
 }
 
 /// A compressed message, all of it: read while it is decompressed, so that it is never there as a whole.
 fn unpacked(lzw: &[u8], limits: &Limits) -> Result<Message, StreamFault> {
-    let mut body = Body::default();
+    let mut body = Body::new(limits.stream_plain);
     let (mut found, mut empty) = (None, true);
     decompress(lzw, limits.stream_plain, |piece| {
         empty = false;
@@ -296,21 +297,21 @@ impl From<Dropped> for Unpack {
 }
 
 /// Finds a plain message in pieces of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Body {
     state: BodyState,
     /// One incomplete value.
     pending: Vec<u8>,
     /// It is useless to look at `pending` before it has this many bytes.
     need: usize,
-    /// All bytes so far.
+    /// All bytes so far, and how many there may be.
     total: usize,
+    max: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum BodyState {
     /// The type byte is to come.
-    #[default]
     Start,
     /// One map.
     Single(Kind),
@@ -329,14 +330,15 @@ enum BodyState {
 }
 
 impl Body {
-    fn feed_first(
-        &mut self,
-        first: u8,
-        rest: &[u8],
-        limits: &Limits,
-    ) -> Result<Option<Message>, Dropped> {
-        self.feed(&[first], limits)?;
-        self.feed(rest, limits)
+    /// For a message of at most so many bytes.
+    fn new(max: usize) -> Self {
+        Self {
+            state: BodyState::Start,
+            pending: Vec::new(),
+            need: 1,
+            total: 0,
+            max,
+        }
     }
 
     fn feed(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Message>, Dropped> {
@@ -372,7 +374,7 @@ impl Body {
     /// More is to come: may it?
     fn within(&self, limits: &Limits) -> Result<Option<Message>, Dropped> {
         let missing = self.need.saturating_sub(self.pending.len());
-        if self.total.saturating_add(missing) > limits.stream_plain {
+        if self.total.saturating_add(missing) > self.max || self.need > MAX_VALUE.max(limits.user) {
             return Err(Dropped::Limit);
         }
         Ok(None)
