@@ -1,5 +1,7 @@
 //! From messages to what is sent: compound, compression, checksum, encryption, stream frames.
 
+use std::borrow::Cow;
+
 use super::body::{encode_compress, encode_message, encode_user_stream};
 use super::compress::compress;
 use super::datagram::MAX_PARTS;
@@ -106,17 +108,30 @@ impl Encoder {
             | Message::Dead(_)
             | Message::Nack(_) => return Err(EncodeError::Kind),
         }
+        self.frame(&plain, nonce)
+    }
+
+    /// As [`Encoder::stream`], for a message that is encoded already.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty, or longer than Go reads.
+    pub fn frame(&self, message: &[u8], nonce: NonceBytes) -> Result<Vec<u8>, EncodeError> {
+        if message.is_empty() {
+            return Err(EncodeError::Empty);
+        }
+        let mut plain = Cow::Borrowed(message);
         if self.compress
-            && let Some(compressed) = compressed(&plain)
+            && let Some(compressed) = compressed(message)
         {
-            plain = compressed;
+            plain = Cow::Owned(compressed);
         }
         let length = OVERHEAD + plain.len();
         if length > MAX_STREAM {
             return Err(EncodeError::TooLong);
         }
         let Some(keyring) = &self.keyring else {
-            return Ok(plain);
+            return Ok(plain.into_owned());
         };
         let [b3, b2, b1, b0] = u32::try_from(length)
             .map_err(|_| EncodeError::TooLong)?
