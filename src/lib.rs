@@ -8,7 +8,7 @@
 //! | contract of the machines | [`machine`], [`journal`] |
 //! | values | [`ip`], [`config`], [`view`] |
 //! | policy | [`allocator`], [`controller`], [`speaker`] |
-//! | protocols | [`layer2`] |
+//! | protocols | [`layer2`], [`memberlist`] |
 //! | the world (feature `io`) | `cluster`, `metrics`, `logging`, `http`, `run`, `cli` |
 //!
 //! What upstream fixed lives in the crate `ferrolb_compat`.
@@ -30,6 +30,8 @@ pub mod controller;
 pub mod speaker;
 
 pub mod layer2;
+
+pub mod memberlist;
 
 #[cfg(feature = "io")]
 pub mod cluster;

@@ -1,0 +1,13 @@
+//! Memberlist: the gossip by which speakers know which of them are alive.
+//!
+//! Wire-compatible with hashicorp/memberlist 0.1.7 as MetalLB 0.9.3 to 0.12.1 set it up, so that old and new speakers
+//! are members of one cluster during a rolling upgrade.
+//!
+//! | module | knows |
+//! | --- | --- |
+//! | [`wire`] | bytes: msgpack bodies, compound, compression, checksum, encryption, stream framing |
+//! | [`keyring`] | the key that MetalLB derives from its secret |
+
+pub mod wire;
+
+pub mod keyring;
