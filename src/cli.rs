@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use ferrolb_compat::go::flag::{FlagSet, Parsed, Stop};
 
+pub mod check;
 pub mod controller;
 pub mod flags;
 pub mod speaker;
@@ -72,6 +73,7 @@ enum Command {
     Speaker,
     /// Assigns and announces addresses on this host, from a folder of manifests, without Kubernetes
     Standalone(standalone::Args),
+    Check(check::CheckArgs),
     /// Prints the version
     Version,
 }
@@ -124,6 +126,16 @@ fn run_own(words: &[String]) -> ExitCode {
             Command::Controller => controller::main("ferrolb controller", &[]),
             Command::Speaker => speaker::main("ferrolb speaker", &[]),
             Command::Standalone(args) => standalone::run(args),
+            Command::Check(args) => {
+                let ended = check::run(
+                    &args,
+                    &mut std::io::stdin().lock(),
+                    &mut std::io::stdout().lock(),
+                    &mut std::io::stderr().lock(),
+                );
+                // A report that nobody takes (a closed pipe) has no verdict.
+                ended.map_or(ExitCode::from(check::USAGE), ExitCode::from)
+            }
             Command::Version => version(),
         },
         Err(stop) => {

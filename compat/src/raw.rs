@@ -8,9 +8,6 @@
 use crate::yaml::decode::{self, Decoded, Decoder, Field, GiveUp, Record, Text, TextMap};
 use crate::yaml::{Document, NodeId, Place};
 
-#[cfg(test)]
-mod tests;
-
 /// A record of the schema: its fields, their names in the text, and their types.
 macro_rules! record {
     (

@@ -125,3 +125,6 @@ impl LiveConfig {
         self.stale
     }
 }
+
+#[cfg(test)]
+mod tests;
