@@ -1,6 +1,6 @@
 //! What standalone mode does, as a value that people can look at: `--status`, and the table of a dry run.
 //!
-//! [`Facts`] is what the folder has told, [`Status`] what is made of it and of the announcements. [`Reporter`] writes
+//! `Facts` is what the folder has told, [`Status`] what is made of it and of the announcements. `Reporter` writes
 //! it to a file beside the state file whenever it may have changed, or shows it in a dry run.
 
 #![expect(
