@@ -71,9 +71,9 @@ enum Command {
     Controller,
     /// Announces the addresses from this node (flags as MetalLB 0.12's: see `ferrolb speaker -h`)
     Speaker,
-    Check(check::CheckArgs),
     /// Assigns and announces addresses on this host, from a folder of manifests, without Kubernetes
     Standalone(standalone::Args),
+    Check(check::CheckArgs),
     /// Prints the version
     Version,
 }
@@ -125,6 +125,7 @@ fn run_own(words: &[String]) -> ExitCode {
         Ok(Cli { command }) => match command {
             Command::Controller => controller::main("ferrolb controller", &[]),
             Command::Speaker => speaker::main("ferrolb speaker", &[]),
+            Command::Standalone(args) => standalone::run(args),
             Command::Check(args) => {
                 let ended = check::run(
                     &args,
@@ -135,7 +136,6 @@ fn run_own(words: &[String]) -> ExitCode {
                 // A report that nobody takes (a closed pipe) has no verdict.
                 ended.map_or(ExitCode::from(check::USAGE), ExitCode::from)
             }
-            Command::Standalone(args) => standalone::run(args),
             Command::Version => version(),
         },
         Err(stop) => {

@@ -436,7 +436,7 @@ fn an_announced_address_answers_at_once_and_is_silent_after_the_end() {
         let status = folder.run(&["--status"]);
         let text = String::from_utf8_lossy(&status.stdout).into_owned();
         status.status.success()
-            && text.contains("eth0 (ARP")
+            && text.contains("eth0 (ARP, NDP)")
             && text
                 .lines()
                 .any(|line| line.contains("default/dns") && line.contains("layer2"))

@@ -1,8 +1,8 @@
 //! A folder of manifests as the cluster.
 //!
 //! The folder holds what an API server would: the ConfigMap, Services, optionally Endpoints, EndpointSlices and Nodes,
-//! as YAML or JSON. Which files are read: [`folder`]; what is read of them: [`manifest`]; who wins: [`world`]; what
-//! survives a restart: [`state`]; when it is looked at: [`watcher`].
+//! as YAML or JSON. Which files are read: `folder`; what is read of them: `manifest`; who wins: `world`; what
+//! survives a restart: `state`; when it is looked at: `watcher`.
 //!
 //! One task ([`Driver::run`]) owns everything and sends the changes. Status writes go to it over a bounded channel and
 //! are answered at once; the state file is written in the background, and each Service is sent as it is then, as an API

@@ -9,7 +9,7 @@
 //! Same controller and speaker as on Kubernetes; what differs is where objects come from, and that a Service without
 //! Endpoints counts this host as ready.
 //!
-//! Channels: each way of the tee has room for [`ROOM`] changes; a full one makes the folder's task wait, nothing is lost.
+//! Channels: each way of the tee has room for `ROOM` changes; a full one makes the folder's task wait, nothing is lost.
 //!
 //! Cancel: the speaker withdraws, layer 2 and the loopback are cleared, the state is saved; milliseconds.
 

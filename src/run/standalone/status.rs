@@ -1,6 +1,6 @@
 //! What standalone mode does, as a value that people can look at: `--status`, and the table of a dry run.
 //!
-//! [`Facts`] is what the folder has told, [`Status`] what is made of it and of the announcements. [`Reporter`] writes
+//! `Facts` is what the folder has told, [`Status`] what is made of it and of the announcements. `Reporter` writes
 //! it to a file beside the state file whenever it may have changed, or shows it in a dry run.
 
 #![expect(
@@ -32,6 +32,9 @@ use crate::view::{self, ObjectKey};
 
 /// What has changed is gathered for this long; the announcements are put down within it.
 const GATHER: Duration = Duration::from_millis(250);
+
+/// How often the interfaces are looked at although the folder has no news.
+const INTERFACES: Duration = Duration::from_secs(5);
 
 /// The version of the document.
 const VERSION: u32 = 1;
@@ -336,6 +339,8 @@ impl Reporter {
         let mut news = self.directory.news();
         let mut since = BTreeMap::new();
         let mut unwritable = false;
+        let mut last_interfaces = None;
+        let mut is_news = true;
         loop {
             // What happens while this waits is in the status that follows.
             tokio::select! {
@@ -343,11 +348,13 @@ impl Reporter {
                 () = tokio::time::sleep(GATHER) => {}
             }
             news.borrow_and_update();
-            if locked(&self.facts).synced {
-                let params = self.layer2.clone();
-                let interfaces = tokio::task::spawn_blocking(move || interfaces(&params))
-                    .await
-                    .unwrap_or_default();
+            let params = self.layer2.clone();
+            let interfaces = tokio::task::spawn_blocking(move || interfaces(&params))
+                .await
+                .unwrap_or_default();
+            is_news |= last_interfaces.as_ref() != Some(&interfaces);
+            if is_news && locked(&self.facts).synced {
+                last_interfaces = Some(interfaces.clone());
                 let status = self.status(&mut since, interfaces);
                 if let Some(show) = &mut self.show {
                     show(&status);
@@ -373,9 +380,11 @@ impl Reporter {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = news.changed() => if changed.is_err() {
-                    return;
+                changed = news.changed() => match changed {
+                    Ok(()) => is_news = true,
+                    Err(_) => return,
                 },
+                () = tokio::time::sleep(INTERFACES) => is_news = false,
             }
         }
     }
