@@ -13,6 +13,9 @@ use crate::layer2::wire::MAX_FRAME;
 
 /// Frames that one system call takes or gives.
 pub(super) const BATCH: usize = 64;
+/// The same, as the system calls want it.
+const BATCH_C: u8 = 64;
+const _: () = assert!(BATCH_C as usize == BATCH);
 
 /// `MSG_DONTWAIT`, in the type that the C library at hand wants.
 #[cfg(target_env = "musl")]
@@ -219,7 +222,7 @@ pub(super) fn receive(fd: RawFd, into: &mut Received) -> io::Result<usize> {
         libc::recvmmsg(
             fd,
             headers.as_mut_ptr(),
-            BATCH as libc::c_uint,
+            BATCH_C.into(),
             DONTWAIT,
             ptr::null_mut(),
         )
@@ -402,7 +405,7 @@ impl Epoll {
             libc::epoll_wait(
                 self.0.as_raw_fd(),
                 events.events.as_mut_ptr(),
-                BATCH as libc::c_int,
+                BATCH_C.into(),
                 timeout,
             )
         })?;
