@@ -149,6 +149,6 @@ impl std::fmt::Debug for Frame {
 }
 
 /// The octets after the header of a packet whose header is `header` octets long.
-pub(super) fn after<'a, P: Packet>(packet: &'a P, header: usize) -> Result<&'a [u8], Error> {
+pub(super) fn after<P: Packet>(packet: &P, header: usize) -> Result<&[u8], Error> {
     packet.packet().get(header..).ok_or(Error::Truncated)
 }

@@ -458,8 +458,11 @@ impl Control {
 /// Gratuitous frames on their way, in batches per port.
 #[derive(Default)]
 struct Outbox<'a> {
-    by_port: HashMap<Port, (&'a OpenPort, Vec<(Frame, &'a Tally)>)>,
+    by_port: HashMap<Port, (&'a OpenPort, Frames<'a>)>,
 }
+
+/// Frames, each with the counters of its address.
+type Frames<'a> = Vec<(Frame, &'a Tally)>;
 
 impl<'a> Outbox<'a> {
     fn add(&mut self, open: &'a OpenPort, ip: IpAddr, tally: &'a Tally) {

@@ -24,77 +24,142 @@ const LINGER: Duration = Duration::from_micros(50);
 /// A socket that gives so many errors in a row is handed back to be opened anew.
 const ERRORS: u32 = 16;
 
+/// While it lingers it looks at the port of the last request; at the others every so many looks.
+const LOOKS: u32 = 8;
+
 struct Responder<'a> {
     shared: &'a Shared,
     received: Received,
     errors: u32,
+    /// The last look found a frame: there may be many.
+    crowded: bool,
 }
 
 /// Runs until [`Shared::stop`].
 pub(super) fn run(shared: &Shared) {
+    // Without it everything works, only later on a busy processor.
+    let _ = sys::ask_for_short_turns();
     let mut responder = Responder {
         shared,
         received: Received::new(),
         errors: 0,
+        crowded: false,
     };
     let mut events = Events::new();
-    let mut linger_until: Option<Instant> = None;
     loop {
         // An interrupted wait has no events.
-        let waited = shared.epoll.wait(&mut events, linger_until.is_none());
+        let waited = shared.epoll.wait(&mut events, true);
         if shared.is_stopping() {
             return;
         }
-        let mut busy = false;
-        if waited.is_ok() {
-            for token in events.tokens() {
-                if token == WAKER {
-                    shared.responder.clear();
-                } else {
-                    busy |= responder.serve(token);
-                }
-            }
-        }
-        if busy {
-            linger_until = Some(Instant::now() + LINGER);
-        } else if linger_until.is_some_and(|until| Instant::now() >= until) {
-            linger_until = None;
-        } else if linger_until.is_some() {
-            sys::give_way();
+        if waited.is_ok()
+            && let Some(token) = responder.serve_all(&events)
+        {
+            responder.linger(&mut events, token);
         }
     }
 }
 
 impl Responder<'_> {
-    /// Answers one batch of a port; whether there was any.
+    /// Serves what is ready; the last port that had a frame.
+    fn serve_all(&mut self, events: &Events) -> Option<u64> {
+        let mut last = None;
+        for token in events.tokens() {
+            if token == WAKER {
+                self.shared.responder.clear();
+            } else if self.serve(token) {
+                last = Some(token);
+            }
+        }
+        last
+    }
+
+    /// Looks again for [`LINGER`] after each request.
+    fn linger(&mut self, events: &mut Events, mut token: u64) {
+        let mut until = Instant::now() + LINGER;
+        let mut looks = 0;
+        while !self.shared.is_stopping() {
+            looks += 1;
+            // Who waits for the answer may wait for this very processor.
+            if !self.crowded {
+                sys::give_way();
+            }
+            let busy = if looks % LOOKS == 0 {
+                match self.shared.epoll.wait(events, false) {
+                    Ok(()) => self.serve_all(events),
+                    Err(_) => None,
+                }
+            } else {
+                self.serve(token).then_some(token)
+            };
+            match busy {
+                Some(served) => {
+                    token = served;
+                    until = Instant::now() + LINGER;
+                }
+                None if Instant::now() >= until => return,
+                None => {}
+            }
+        }
+    }
+
+    /// Answers one frame of a port, or one batch if there seem to be many; whether there was any.
     fn serve(&mut self, token: u64) -> bool {
         let snapshot = self.shared.snapshot.load();
         let Some(port) = snapshot.ports.get(&token) else {
+            self.crowded = false;
             return false;
         };
-        match sys::receive(port.as_raw_fd(), &mut self.received) {
-            Ok(count) => {
+        let result = if self.crowded {
+            sys::receive(port.as_raw_fd(), &mut self.received)
+                .map(|_| self.answer_all(port, &snapshot.announced))
+        } else {
+            sys::receive_one(port.as_raw_fd(), &mut self.received)
+                .map(|()| self.answer_one(port, &snapshot.announced))
+        };
+        self.crowded = result.is_ok();
+        match result {
+            Ok(()) => {
                 self.errors = 0;
-                self.answer(port, &snapshot.announced);
-                count > 0
+                true
             }
             Err(error) if is_nothing(&error) => false,
             Err(_) => {
-                // ENETDOWN once when the interface goes down, ENODEV once when it is gone; the control thread hears of
-                // both by netlink. A socket that does not stop is taken out, or this thread would never sleep again.
-                self.errors += 1;
-                if self.errors >= ERRORS {
-                    self.errors = 0;
-                    let _ = self.shared.epoll.remove(port.as_raw_fd());
-                    port.broken.store(true, Ordering::Release);
-                    self.shared.control.wake();
-                }
+                self.failed(port);
                 false
             }
         }
     }
 
-    fn answer(&self, port: &OpenPort, announced: &Announced) {
+    /// ENETDOWN once when the interface goes down, ENODEV once when it is gone; the control thread hears of both by
+    /// netlink. A socket that does not stop is taken out, or this thread would never sleep again.
+    fn failed(&mut self, port: &OpenPort) {
+        self.errors += 1;
+        if self.errors >= ERRORS {
+            self.errors = 0;
+            let _ = self.shared.epoll.remove(port.as_raw_fd());
+            port.broken.store(true, Ordering::Release);
+            self.shared.control.wake();
+        }
+    }
+
+    fn answer_one(&self, port: &OpenPort, announced: &Announced) {
+        for frame in self.received.iter() {
+            match answer(port.port.kind, frame, &port.interface, announced) {
+                Ok(answer) => {
+                    answer.tally.request_received();
+                    match sys::send_one(port.as_raw_fd(), answer.frame.as_bytes()) {
+                        Ok(()) => answer.tally.response_sent(),
+                        // No room, or the interface just went: the asker asks again. Never wait here.
+                        Err(_) => self.unsent(),
+                    }
+                }
+                Err(reason) => self.shared.dropped(reason),
+            }
+        }
+    }
+
+    fn answer_all(&self, port: &OpenPort, announced: &Announced) {
         let mut answers: [Option<(Frame, &Tally)>; BATCH] = [None; BATCH];
         let mut places = answers.iter_mut();
         for frame in self.received.iter() {
@@ -113,20 +178,20 @@ impl Responder<'_> {
             let frames = left
                 .iter()
                 .map_while(|answer| answer.as_ref().map(|(frame, _)| frame.as_bytes()));
-            let (sent, failed) = match sys::send(port.as_raw_fd(), frames) {
-                Ok(sent) => (sent, 0),
-                // No room, or the interface just went: the asker asks again. Never wait here.
-                Err(_) => (0, 1),
-            };
+            let sent = sys::send(port.as_raw_fd(), frames).unwrap_or(0);
             for (_, tally) in left.iter().take(sent).flatten() {
                 tally.response_sent();
             }
-            if failed > 0 {
-                self.shared.unsent.fetch_add(1, Ordering::Relaxed);
+            if sent == 0 {
+                self.unsent();
             }
             // At least one, so that this ends whatever the kernel says.
-            left = left.get((sent + failed).max(1)..).unwrap_or_default();
+            left = left.get(sent.max(1)..).unwrap_or_default();
         }
+    }
+
+    fn unsent(&self) {
+        self.shared.unsent.fetch_add(1, Ordering::Relaxed);
     }
 }
 

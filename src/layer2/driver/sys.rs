@@ -13,6 +13,15 @@ use crate::layer2::wire::MAX_FRAME;
 
 /// Frames that one system call takes or gives.
 pub(super) const BATCH: usize = 64;
+/// The same, as the system calls want it.
+const BATCH_C: u8 = 64;
+const _: () = assert!(BATCH_C as usize == BATCH);
+
+/// `MSG_DONTWAIT`, in the type that the C library at hand wants.
+#[cfg(target_env = "musl")]
+const DONTWAIT: libc::c_uint = 0x40;
+#[cfg(not(target_env = "musl"))]
+const DONTWAIT: libc::c_int = libc::MSG_DONTWAIT;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
@@ -213,8 +222,8 @@ pub(super) fn receive(fd: RawFd, into: &mut Received) -> io::Result<usize> {
         libc::recvmmsg(
             fd,
             headers.as_mut_ptr(),
-            BATCH as libc::c_uint,
-            libc::MSG_DONTWAIT,
+            BATCH_C.into(),
+            DONTWAIT,
             ptr::null_mut(),
         )
     };
@@ -224,6 +233,37 @@ pub(super) fn receive(fd: RawFd, into: &mut Received) -> io::Result<usize> {
     }
     into.count = count;
     Ok(count)
+}
+
+/// Takes one frame, the cheapest way. `WouldBlock` if there is none.
+#[expect(unsafe_code, reason = "recv without a copy")]
+pub(super) fn receive_one(fd: RawFd, into: &mut Received) -> io::Result<()> {
+    into.count = 0;
+    let Some((frame, length)) = into.frames.first_mut().zip(into.lengths.first_mut()) else {
+        return Ok(());
+    };
+    // SAFETY: the kernel writes at most the buffer's length.
+    let received = unsafe {
+        libc::recv(
+            fd,
+            frame.as_mut_ptr().cast(),
+            frame.len(),
+            libc::MSG_DONTWAIT,
+        )
+    };
+    *length = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    into.count = 1;
+    Ok(())
+}
+
+/// Sends one frame, the cheapest way.
+#[expect(unsafe_code, reason = "send")]
+pub(super) fn send_one(fd: RawFd, frame: &[u8]) -> io::Result<()> {
+    // SAFETY: the kernel only reads the frame.
+    let sent = unsafe { libc::send(fd, frame.as_ptr().cast(), frame.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(sent)
+        .map(drop)
+        .map_err(|_| io::Error::last_os_error())
 }
 
 /// Sends frames on the interface that the socket is bound to, as many as it takes at once; how many it took.
@@ -246,7 +286,7 @@ pub(super) fn send<'a>(fd: RawFd, frames: impl Iterator<Item = &'a [u8]>) -> io:
         return Ok(0);
     }
     // SAFETY: the first `count` headers point to frames that the kernel only reads; all outlive the call.
-    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+    let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count, DONTWAIT) };
     check(sent).map(|sent| usize::try_from(sent).unwrap_or_default())
 }
 
@@ -365,7 +405,7 @@ impl Epoll {
             libc::epoll_wait(
                 self.0.as_raw_fd(),
                 events.events.as_mut_ptr(),
-                BATCH as libc::c_int,
+                BATCH_C.into(),
                 timeout,
             )
         })?;
@@ -389,6 +429,27 @@ pub(super) fn wait_either(one: RawFd, other: RawFd, timeout: Option<Duration>) -
     let end = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: two descriptors and, unless null, a timespec, all alive through the call.
     check(unsafe { libc::ppoll(descriptors.as_mut_ptr(), 2, end, ptr::null()) }).map(drop)
+}
+
+/// Asks for short turns on the processor, and gets them sooner: since Linux 6.12 a thread that wakes goes before one whose
+/// turn is longer. Needs no right. Older kernels take the value and do nothing with it.
+#[expect(unsafe_code, reason = "sched_setattr")]
+pub(super) fn ask_for_short_turns() -> io::Result<()> {
+    let size = u32::try_from(size_of::<libc::sched_attr>()).map_err(io::Error::other)?;
+    // SAFETY: a sched_attr is plain data, all zeros are a value of it.
+    let mut attributes: libc::sched_attr = unsafe { zeroed() };
+    // SAFETY: the kernel writes at most `size` octets: policy and niceness stay what they are.
+    if unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    attributes.size = size;
+    // Nanoseconds; the shortest that Linux takes.
+    attributes.sched_runtime = 100_000;
+    // SAFETY: the kernel reads a sched_attr that says how large it is.
+    if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Lets another thread that waits for this processor run.
