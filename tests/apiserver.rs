@@ -182,8 +182,15 @@ fn operate(operation: &Operation) {
                 for kept in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
                     next["spec"][kept] = there["spec"][kept].clone();
                 }
+                // immutable for as long as the Service needs one
+                let port = there["spec"]["healthCheckNodePort"].clone();
+                if !port.is_null() && manifest.local && manifest.is_load_balancer {
+                    next["spec"]["healthCheckNodePort"] = port;
+                }
                 next["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"].clone();
-                send(&["replace"], &next).ok()
+                send(&["replace"], &next)
+                    .map_err(|said| eprintln!("{}: {said}", manifest.name))
+                    .ok()
             });
         }
         Operation::Delete(name) => {
