@@ -69,10 +69,7 @@ impl Encoder {
         }
         if crc {
             let sum = crc32fast::hash(&plain).to_be_bytes();
-            plain.splice(
-                0..0,
-                std::iter::once(Kind::HasCrc.byte()).chain(sum.into_iter()),
-            );
+            plain.splice(0..0, std::iter::once(Kind::HasCrc.byte()).chain(sum));
         }
         let datagram = match &self.keyring {
             Some(keyring) => {
