@@ -1,5 +1,7 @@
 //! Memberlist's messages as real Go nodes wrote them: read, and written again byte for byte.
 
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What one packet may cost in memory, whatever is in it: counted by the allocator, so this test has a program of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
