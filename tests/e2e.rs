@@ -3,6 +3,8 @@
 //! Run by `tests/run`, which brings the lab up with three nodes and loads the images. One test after the other, in the
 //! order of their names: each leaves the cluster as the next expects it.
 
+#![expect(clippy::unwrap_used, reason = "a test: what fails here fails the test")]
+
 #[path = "support/lab.rs"]
 mod lab;
 

@@ -2,8 +2,6 @@
 //!
 //! See `tests/golden/README.md` for what is compared. Nothing here can rewrite a golden file.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::fs;
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 //!
 //! In: a ConfigMap's manifest (also in a List, in a file of many documents, or as `kubectl get -o json` writes it), the bare
 //! configuration, or Helm values with `configInline` ([`input`]). Out: every independent fault and warning with its place in the file,
-//! as text ([`render`]) or JSON ([`json`]). It touches nothing but the file.
+//! as text (`render`) or JSON (`json`). It touches nothing but the file.
 //!
 //! Invariant: passwords are shown only with `--show-secrets`.
 

@@ -98,7 +98,7 @@ const REMEMBERED: usize = 65_536;
 
 /// The counters of all addresses that were ever announced.
 ///
-/// Invariant: bounded by the announced addresses and [`REMEMBERED`] more.
+/// Invariant: bounded by the announced addresses and `REMEMBERED` more.
 #[derive(Debug, Default)]
 pub struct Tallies {
     by_address: HashMap<IpAddr, Arc<Tally>>,
