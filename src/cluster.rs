@@ -1,6 +1,6 @@
 //! Where objects come from and where statuses go: one trait, two ways.
 //!
-//! `kubernetes` is an API server; `directory` is a folder of manifests. Both translate into [`view`](crate::view)'s
+//! `kubernetes` is an API server; `directory` is a folder of manifests. Both translate into [`view`]'s
 //! structs and send [`Change`]s over a bounded channel: a full channel makes the watcher wait, nothing is dropped.
 //!
 //! What a consumer may rely on: for each key the changes come in order; after a lost connection the objects are
@@ -82,6 +82,6 @@ pub trait Cluster: Clone + Send + Sync + 'static {
         write: view::StatusWrite,
     ) -> impl Future<Output = Result<(), WriteError>> + Send;
 
-    /// Records a Kubernetes Event; never waits (a full queue drops the oldest kind of repetition and counts it).
+    /// Records a Kubernetes Event; never waits (what does not fit into the queue is dropped and counted).
     fn record(&self, event: view::KubernetesEvent);
 }

@@ -89,7 +89,7 @@ pub struct BgpAdvertisement {
 }
 
 /// A BGP peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// Our AS number, not 0.
     pub my_asn: u32,
@@ -101,9 +101,9 @@ pub struct Peer {
     pub source_address: Option<IpAddr>,
     /// The port to dial, 179 unless said otherwise.
     pub peer_port: u16,
-    /// Whole seconds; 0 or at least 3 s.
+    /// Whole seconds; 0 or at least 3 s. 90 s unless said otherwise.
     pub hold_time: Duration,
-    /// Whole seconds, at most `hold_time`.
+    /// At most `hold_time`: whole seconds where configured, else a third of `hold_time`, exactly.
     pub keepalive_time: Duration,
     /// The router ID, where configured.
     pub router_id: Option<IpAddr>,
@@ -118,25 +118,25 @@ pub struct Peer {
 }
 
 /// A label selector: all requirements must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct NodeSelector {
     /// In the order of Kubernetes' string form: sorted by key.
     pub requirements: Vec<Requirement>,
 }
 
 /// One requirement on a label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
     /// The label.
     pub key: String,
     /// How its value is judged.
     pub operator: Operator,
-    /// Sorted, without repetition; empty for `Exists` and `DoesNotExist`.
+    /// Sorted; repetitions are kept (upstream's string form shows them); empty for `Exists` and `DoesNotExist`.
     pub values: Vec<String>,
 }
 
 /// How a label's value is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// One of the values (also written `match-labels`).
     In,

@@ -4,6 +4,7 @@
 //! (MetalLB 0.12 logs one JSON object a line: `caller`, `level`, `ts`, `msg`, and `op` or `event`).
 
 use std::fmt::Display;
+use std::panic::Location;
 
 /// How loud a record is, in go-kit's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +32,30 @@ pub struct Record {
     pub error: Option<String>,
     /// Further fields, in order: `service`, `ips`, `pool`, `protocol`, `reason` …
     pub fields: Vec<(&'static str, String)>,
+    /// Where in our source it was made.
+    pub caller: Caller,
 }
+
+/// A place in our source. It says nothing about what happened, so any two are equal.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller(pub &'static Location<'static>);
+
+impl Caller {
+    /// The place that called the function that called this one.
+    #[must_use]
+    #[track_caller]
+    pub fn here() -> Self {
+        Self(Location::caller())
+    }
+}
+
+impl PartialEq for Caller {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Caller {}
 
 /// The `event` or the `op` of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +68,7 @@ pub enum Subject {
 
 impl Record {
     /// Something that happened, at level info.
+    #[track_caller]
     pub fn event(name: &'static str, msg: impl Into<String>) -> Self {
         Self {
             level: Level::Info,
@@ -51,10 +76,12 @@ impl Record {
             msg: msg.into(),
             error: None,
             fields: Vec::new(),
+            caller: Caller::here(),
         }
     }
 
     /// An operation that failed, at level error.
+    #[track_caller]
     pub fn failed(op: &'static str, error: impl Display, msg: impl Into<String>) -> Self {
         Self {
             level: Level::Error,
@@ -62,7 +89,15 @@ impl Record {
             msg: msg.into(),
             error: Some(error.to_string()),
             fields: Vec::new(),
+            caller: Caller::here(),
         }
+    }
+
+    /// The same, with the error that is behind it.
+    #[must_use]
+    pub fn because(mut self, error: impl Display) -> Self {
+        self.error = Some(error.to_string());
+        self
     }
 
     /// The same, at another level.
@@ -78,4 +113,23 @@ impl Record {
         self.fields.push((field, value.to_string()));
         self
     }
+}
+
+/// How many items of a list a line shows.
+const LISTED: usize = 10;
+
+/// A list as the value of a field: the first ten, joined by `, `, and how many more there are.
+pub fn listed<T: Display>(items: impl ExactSizeIterator<Item = T>) -> String {
+    let more = items.len().saturating_sub(LISTED);
+    let mut text = String::new();
+    for (index, item) in items.take(LISTED).enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&item.to_string());
+    }
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }

@@ -1,1 +1,377 @@
-//! metrics.
+//! What `/metrics` shows: names and labels of MetalLB 0.12 (section 6 of its behaviour), and some of ours.
+//!
+//! The parts of the program put down snapshots and count in atomics; a [`Registry`] reads them when somebody asks.
+//! Invariant: reading shares no lock with the data path, and a scrape never makes it wait.
+//!
+//! The text form is Prometheus' 0.0.4 as its Go client writes it: families by name, samples by their labels, numbers in
+//! Go's shortest form. Ours begin with `ferrolb_`. 0.12 also shows its Go runtime (`go_*`, `promhttp_*`): there is none here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use ferrolb_compat::names::metric;
+
+use crate::controller;
+use crate::layer2;
+use crate::logging::Journal;
+use crate::speaker;
+
+mod process;
+mod text;
+
+pub use process::Process;
+pub use text::{Exposition, Type};
+
+/// Something that has figures.
+pub trait Source: Send + Sync {
+    /// Adds what it has now.
+    fn collect(&self, out: &mut Exposition);
+}
+
+impl<F: Fn(&mut Exposition) + Send + Sync> Source for F {
+    fn collect(&self, out: &mut Exposition) {
+        self(out);
+    }
+}
+
+/// All that `/metrics` shows.
+#[derive(Default)]
+pub struct Registry {
+    sources: Vec<Box<dyn Source>>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Registry of {} sources", self.sources.len())
+    }
+}
+
+impl Registry {
+    /// The figures that every program has: its process, its build, its log.
+    #[must_use]
+    pub fn of_process(program: &'static str, journal: Journal) -> Self {
+        let mut registry = Self::default();
+        registry.add(Process::default());
+        registry.add(move |out: &mut Exposition| {
+            out.family(
+                "ferrolb_build_info",
+                Type::Gauge,
+                "Always 1; the labels say what is running.",
+            )
+            .sample(
+                &[
+                    ("commit", crate::cli::COMMIT.unwrap_or("unknown")),
+                    ("program", program),
+                    ("version", crate::cli::VERSION),
+                ],
+                1.0,
+            );
+            out.family(
+                "ferrolb_log_lines_dropped_total",
+                Type::Counter,
+                "Log lines that were dropped because stdout did not take them.",
+            )
+            .sample(&[], float(journal.dropped()));
+        });
+        registry
+    }
+
+    /// Adds a source.
+    pub fn add(&mut self, source: impl Source + 'static) {
+        self.sources.push(Box::new(source));
+    }
+
+    /// The page.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = Exposition::default();
+        for source in &self.sources {
+            source.collect(&mut out);
+        }
+        out.into_text()
+    }
+}
+
+/// A counter's value as a sample: exact up to 2^53.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are floating-point numbers"
+)]
+pub(crate) fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// The same for what may be below zero.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are floating-point numbers"
+)]
+fn signed(count: i64) -> f64 {
+    count as f64
+}
+
+/// What 0.12 shows of its Kubernetes client, in both programs.
+struct Client {
+    loaded: bool,
+    stale: bool,
+    updates: u64,
+    update_errors: u64,
+}
+
+impl Client {
+    fn collect(&self, out: &mut Exposition) {
+        out.family(
+            metric::CLIENT_UPDATES_TOTAL,
+            Type::Counter,
+            "Number of Kubernetes objects that were processed.",
+        )
+        .sample(&[], float(self.updates));
+        out.family(
+            metric::CLIENT_UPDATE_ERRORS_TOTAL,
+            Type::Counter,
+            "Number of Kubernetes objects whose processing failed.",
+        )
+        .sample(&[], float(self.update_errors));
+        out.family(
+            metric::CLIENT_CONFIG_LOADED,
+            Type::Gauge,
+            "1 if a configuration was successfully loaded at least once.",
+        )
+        .sample(&[], f64::from(u8::from(self.loaded)));
+        out.family(
+            metric::CLIENT_CONFIG_STALE,
+            Type::Gauge,
+            "1 if the configuration in force is older than the ConfigMap, because that was refused.",
+        )
+        .sample(&[], f64::from(u8::from(self.stale)));
+    }
+}
+
+/// How status writes ended, in the order of the labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteEnd {
+    /// The API server refuses it.
+    Refused,
+    /// Somebody else was first.
+    Superseded,
+    /// The API server could not be reached.
+    Unavailable,
+    /// It is written.
+    Written,
+}
+
+impl WriteEnd {
+    const ALL: [Self; 4] = [
+        Self::Refused,
+        Self::Superseded,
+        Self::Unavailable,
+        Self::Written,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+            Self::Unavailable => "unavailable",
+            Self::Written => "written",
+        }
+    }
+}
+
+/// The controller's figures: its task puts them down, `/metrics` reads them.
+#[derive(Debug, Default)]
+pub struct Controller {
+    stats: ArcSwap<controller::Stats>,
+    refused: AtomicU64,
+    superseded: AtomicU64,
+    unavailable: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Controller {
+    /// Puts down how it stands.
+    pub fn publish(&self, stats: controller::Stats) {
+        self.stats.store(Arc::new(stats));
+    }
+
+    /// How it stood when that was last put down.
+    #[must_use]
+    pub fn stats(&self) -> Arc<controller::Stats> {
+        self.stats.load_full()
+    }
+
+    /// Counts the end of a status write.
+    pub fn count_write(&self, end: WriteEnd) {
+        self.counter(end).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counter(&self, end: WriteEnd) -> &AtomicU64 {
+        match end {
+            WriteEnd::Refused => &self.refused,
+            WriteEnd::Superseded => &self.superseded,
+            WriteEnd::Unavailable => &self.unavailable,
+            WriteEnd::Written => &self.written,
+        }
+    }
+}
+
+impl Source for Arc<Controller> {
+    fn collect(&self, out: &mut Exposition) {
+        let stats = self.stats.load();
+        Client {
+            loaded: stats.config_loaded,
+            stale: stats.config_stale,
+            updates: stats.updates,
+            update_errors: stats.update_errors,
+        }
+        .collect(out);
+        let family = out.family(
+            metric::ALLOCATOR_ADDRESSES_TOTAL,
+            Type::Gauge,
+            "Number of addresses that a pool has.",
+        );
+        for (pool, total, _) in &stats.pools {
+            family.sample(&[("pool", pool)], signed(*total));
+        }
+        let family = out.family(
+            metric::ALLOCATOR_ADDRESSES_IN_USE_TOTAL,
+            Type::Gauge,
+            "Number of addresses of a pool that Services hold.",
+        );
+        for (pool, _, in_use) in &stats.pools {
+            family.sample(&[("pool", pool)], signed(*in_use));
+        }
+        let family = out.family(
+            "ferrolb_status_writes_total",
+            Type::Counter,
+            "Writes of a Service's status, by how they ended.",
+        );
+        for end in WriteEnd::ALL {
+            family.sample(
+                &[("outcome", end.as_str())],
+                float(self.counter(end).load(Ordering::Relaxed)),
+            );
+        }
+    }
+}
+
+/// The speaker's figures: its task puts them down, `/metrics` reads them.
+#[derive(Debug)]
+pub struct Speaker {
+    node: Arc<str>,
+    state: ArcSwap<SpeakerState>,
+    strict_arp_off: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct SpeakerState {
+    stats: speaker::Stats,
+    announcements: Vec<speaker::Announcement>,
+}
+
+impl Speaker {
+    /// The figures of this node's speaker.
+    #[must_use]
+    pub fn new(node: Arc<str>) -> Self {
+        Self {
+            node,
+            state: ArcSwap::default(),
+            strict_arp_off: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts down how it stands.
+    pub fn publish(&self, stats: speaker::Stats, announcements: Vec<speaker::Announcement>) {
+        self.state.store(Arc::new(SpeakerState {
+            stats,
+            announcements,
+        }));
+    }
+
+    /// What was announced when it was last put down.
+    #[must_use]
+    pub fn announcements(&self) -> Vec<speaker::Announcement> {
+        self.state.load().announcements.clone()
+    }
+
+    /// Whether this host's kernel answers ARP for addresses that it should leave to the speakers.
+    pub fn set_strict_arp_off(&self, off: bool) {
+        self.strict_arp_off.store(off, Ordering::Relaxed);
+    }
+}
+
+impl Source for Arc<Speaker> {
+    fn collect(&self, out: &mut Exposition) {
+        let state = self.state.load();
+        Client {
+            loaded: state.stats.config_loaded,
+            stale: state.stats.config_stale,
+            updates: state.stats.updates,
+            update_errors: state.stats.update_errors,
+        }
+        .collect(out);
+        let family = out.family(
+            metric::SPEAKER_ANNOUNCED,
+            Type::Gauge,
+            "1 for each address of a Service that this node announces.",
+        );
+        for announcement in &state.announcements {
+            family.sample(
+                &[
+                    ("ip", &announcement.ip.to_string()),
+                    ("node", &self.node),
+                    ("protocol", announcement.protocol.0),
+                    ("service", announcement.service.as_str()),
+                ],
+                1.0,
+            );
+        }
+        out.family(
+            "ferrolb_layer2_strict_arp_off",
+            Type::Gauge,
+            "1 if this host's kernel answers ARP for announced addresses (kube-proxy in IPVS mode without strict ARP).",
+        )
+        .sample(
+            &[],
+            f64::from(u8::from(self.strict_arp_off.load(Ordering::Relaxed))),
+        );
+    }
+}
+
+/// A counter of layer 2: its name, its help, and where it stands.
+type Column = (&'static str, &'static str, fn(&layer2::Counters) -> u64);
+
+/// Layer 2's counters, by address.
+pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Exposition) {
+    let columns: [Column; 3] = [
+        (
+            metric::LAYER2_REQUESTS_RECEIVED,
+            "Number of layer 2 requests received for an announced address.",
+            |counters| counters.requests_received,
+        ),
+        (
+            metric::LAYER2_RESPONSES_SENT,
+            "Number of layer 2 responses sent for an announced address.",
+            |counters| counters.responses_sent,
+        ),
+        (
+            metric::LAYER2_GRATUITOUS_SENT,
+            "Number of gratuitous layer 2 packets sent for an announced address.",
+            |counters| counters.gratuitous_sent,
+        ),
+    ];
+    for (name, help, value) in columns {
+        let family = out.family(name, Type::Counter, help);
+        for (ip, counters) in counters {
+            // As in 0.12, an address has a series from its first packet on.
+            let count = value(counters);
+            if count > 0 {
+                family.sample(&[("ip", &ip.to_string())], float(count));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

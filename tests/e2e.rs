@@ -4,7 +4,6 @@
 //! order of their names: each leaves the cluster as the next expects it.
 
 #[path = "support/lab.rs"]
-#[expect(dead_code, reason = "shared with other tests; not each uses all of it")]
 mod lab;
 
 use std::time::Duration;

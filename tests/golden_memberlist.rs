@@ -1,5 +1,7 @@
 //! Memberlist's messages as real Go nodes wrote them: read, and written again byte for byte.
 
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -633,5 +635,45 @@ fn bodies_are_what_go_msgpack_writes() {
     ];
     for (label, message) in cases {
         assert_eq!(hex(&encoded(&message)[1..]), want(label), "{label}");
+    }
+}
+
+/// A text of `want.lzw.txt`.
+fn text(alphabet: u32, length: usize) -> Vec<u8> {
+    let mut x = 1_u32;
+    (0..length)
+        .map(|_| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u8::try_from((x >> 16) % alphabet).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn compression_is_what_go_writes_also_when_the_table_is_full() {
+    let encoder = Encoder {
+        keyring: None,
+        compress: true,
+    };
+    let want = golden("want.lzw.txt");
+    let lines: Vec<Vec<&str>> = want
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split(' ').collect())
+        .collect();
+    assert_eq!(lines.len(), 115);
+    for line in lines {
+        let [alphabet, length, crc, lzw_length, lzw_crc] = line[..] else {
+            panic!("{line:?}");
+        };
+        let text = text(alphabet.parse().unwrap(), length.parse().unwrap());
+        assert_eq!(format!("{:08x}", crc32fast::hash(&text)), crc);
+        let message = encoder.frame(&text, [0; 12]).unwrap();
+        let lzw = &message[message.len() - lzw_length.parse::<usize>().unwrap()..];
+        assert_eq!(
+            format!("{:08x}", crc32fast::hash(lzw)),
+            lzw_crc,
+            "{alphabet} {length}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod duration;
 pub mod flag;
+pub mod float;
 pub mod ip;
 pub mod json_log;
 pub mod quote;

@@ -21,8 +21,8 @@
 //! | 13 | error text | | yes | map |
 //!
 //! Sent: datagrams as message(s) → compound → compressed if shorter → checksum if the receiver knows it → encrypted;
-//! streams as message → compressed → encrypted. What is sent is byte for byte what memberlist 0.1.7 sends, but for LZW's
-//! leading clear code, which Go writes since 1.18 and all read.
+//! streams as message → compressed → encrypted. What is sent is byte for byte what memberlist 0.1.7 sends; compressed, as if
+//! built with Go 1.18 or later (a leading clear code, which all read).
 //!
 //! Taken is whatever Go takes from honest peers, in forms old and new (the list is in `msgpack.rs`). Not copied from Go:
 //!

@@ -12,22 +12,22 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The project's root.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Where the lab keeps its state.
-pub fn run_dir() -> PathBuf {
+pub(crate) fn run_dir() -> PathBuf {
     std::env::var_os("LAB_RUN").map_or_else(|| PathBuf::from("/var/tmp/k8s-lab"), PathBuf::from)
 }
 
 /// The administrator's kubeconfig.
-pub fn kubeconfig() -> PathBuf {
+pub(crate) fn kubeconfig() -> PathBuf {
     run_dir().join("kubeconfig")
 }
 
 /// Runs a command; its standard output, or the test ends with what it said.
-pub fn run(program: &str, args: &[&str]) -> String {
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
     match try_run(program, args) {
         Ok(out) => out,
         Err(err) => panic!("{program} {}: {err}", args.join(" ")),
@@ -35,7 +35,7 @@ pub fn run(program: &str, args: &[&str]) -> String {
 }
 
 /// Runs a command; its standard output, or what it said on standard error.
-pub fn try_run(program: &str, args: &[&str]) -> Result<String, String> {
+pub(crate) fn try_run(program: &str, args: &[&str]) -> Result<String, String> {
     let out = Command::new(program)
         .args(args)
         .env("KUBECONFIG", kubeconfig())
@@ -54,36 +54,40 @@ pub fn try_run(program: &str, args: &[&str]) -> Result<String, String> {
 }
 
 /// kubectl as administrator.
-pub fn kubectl(args: &[&str]) -> String {
+pub(crate) fn kubectl(args: &[&str]) -> String {
     run("kubectl", args)
 }
 
 /// kubectl apply of a text.
-pub fn apply(yaml: &str) {
+pub(crate) fn apply(yaml: &str) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), yaml).unwrap();
     kubectl(&["apply", "-f", file.path().to_str().unwrap()]);
 }
 
 /// kubectl get as JSON.
-pub fn get(args: &[&str]) -> Value {
+pub(crate) fn get(args: &[&str]) -> Value {
     let mut all = vec!["get", "-o", "json"];
     all.extend(args);
     serde_json::from_str(&kubectl(&all)).unwrap()
 }
 
 /// One of the lab's commands.
-pub fn lab(command: &str, args: &[&str]) -> String {
+pub(crate) fn lab(command: &str, args: &[&str]) -> String {
     run(root().join("lab").join(command).to_str().unwrap(), args)
 }
 
 /// A command in the client's namespace; `None` if it fails.
-pub fn client(args: &[&str]) -> Option<String> {
+pub(crate) fn client(args: &[&str]) -> Option<String> {
     try_run(root().join("lab/client").to_str().unwrap(), args).ok()
 }
 
 /// Waits until the question has an answer; the test ends if it has none in time.
-pub fn wait_for<T>(what: &str, limit: Duration, mut question: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut question: impl FnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = question() {
@@ -95,7 +99,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut question: impl FnMut() -> Op
 }
 
 /// The ingress addresses of a Service.
-pub fn ingress(namespace: &str, name: &str) -> Vec<String> {
+pub(crate) fn ingress(namespace: &str, name: &str) -> Vec<String> {
     let Ok(out) = try_run(
         "kubectl",
         &["get", "service", "-n", namespace, name, "-o", "json"],
@@ -107,7 +111,7 @@ pub fn ingress(namespace: &str, name: &str) -> Vec<String> {
 }
 
 /// The ingress addresses in a Service's JSON.
-pub fn ingress_of(service: &Value) -> Vec<String> {
+pub(crate) fn ingress_of(service: &Value) -> Vec<String> {
     service["status"]["loadBalancer"]["ingress"]
         .as_array()
         .into_iter()

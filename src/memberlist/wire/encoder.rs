@@ -61,18 +61,15 @@ impl Encoder {
         if plain.is_empty() {
             return Err(EncodeError::Empty);
         }
-        if self.compress
-            && let Some(shorter) = compressed(&plain)
-            && shorter.len() < plain.len()
-        {
-            plain = shorter;
+        if self.compress {
+            let compressed = compressed(&plain);
+            if compressed.len() < plain.len() {
+                plain = compressed;
+            }
         }
         if crc {
             let sum = crc32fast::hash(&plain).to_be_bytes();
-            plain.splice(
-                0..0,
-                std::iter::once(Kind::HasCrc.byte()).chain(sum.into_iter()),
-            );
+            plain.splice(0..0, std::iter::once(Kind::HasCrc.byte()).chain(sum));
         }
         let datagram = match &self.keyring {
             Some(keyring) => {
@@ -120,12 +117,11 @@ impl Encoder {
         if message.is_empty() {
             return Err(EncodeError::Empty);
         }
-        let mut plain = Cow::Borrowed(message);
-        if self.compress
-            && let Some(compressed) = compressed(message)
-        {
-            plain = Cow::Owned(compressed);
-        }
+        let plain = if self.compress {
+            Cow::Owned(compressed(message))
+        } else {
+            Cow::Borrowed(message)
+        };
         let length = OVERHEAD + plain.len();
         if length > MAX_STREAM {
             return Err(EncodeError::TooLong);
@@ -174,8 +170,8 @@ pub fn compound<P: AsRef<[u8]>>(parts: &[P]) -> Result<Vec<u8>, EncodeError> {
 }
 
 /// The compressed form, type byte included.
-fn compressed(plain: &[u8]) -> Option<Vec<u8>> {
+fn compressed(plain: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    encode_compress(&compress(plain)?, &mut out);
-    Some(out)
+    encode_compress(&compress(plain), &mut out);
+    out
 }

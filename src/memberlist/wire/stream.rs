@@ -166,6 +166,19 @@ impl StreamDecoder {
             Stage::Start | Stage::Sealed(_) | Stage::Compressed => {}
         }
         // Invariant: what is pending is less than `need`, and that is within the limits.
+        let len = self.pending.len() + bytes.len();
+        if len > self.pending.capacity() {
+            // Doubling, but not past what is needed: the largest message costs half as much again while it is copied. What
+            // is only declared costs nothing before half of it is there.
+            let enough = self.need.saturating_add(PIECE);
+            let double = len.saturating_mul(2);
+            let capacity = if double >= self.need {
+                enough.max(len)
+            } else {
+                double
+            };
+            self.pending.reserve_exact(capacity - self.pending.len());
+        }
         self.pending.extend_from_slice(bytes);
         self.look()
     }

@@ -1,0 +1,611 @@
+//! Where the configuration is in a file, and what is to say about it.
+
+use std::ops::Range;
+
+use ferrolb_compat::go::quote::quote;
+use ferrolb_compat::yaml::{Content, Document, Node, NodeId, Place, Style, place_at};
+
+use crate::config::Config;
+use crate::config::error::{Diagnostic, Severity};
+use crate::config::mode::Mode;
+use crate::config::parse::{Examined, examine, examine_node};
+
+/// A file that was checked.
+#[derive(Debug)]
+pub struct Checked {
+    /// What the configuration is in the file: `ConfigMap metallb-system/config`.
+    pub subject: String,
+    /// Errors, then warnings, with their places in the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many more errors there are.
+    pub unkept: usize,
+    /// The configuration, if it is valid.
+    pub config: Option<Config>,
+    /// The configuration's own text and the diagnostics' places in it, where the file holds it in a form that nobody
+    /// wants to look at (one line of JSON).
+    pub inner: Option<Inner>,
+    /// Where passwords are: in the file, or in the inner text if there is one.
+    pub secrets: Vec<Range<usize>>,
+}
+
+/// A configuration inside a file, shown for itself.
+#[derive(Debug)]
+pub struct Inner {
+    /// Where it is in the file: `data.config`.
+    pub name: &'static str,
+    /// Its text.
+    pub text: String,
+    /// The diagnostics with their places in it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Checked {
+    /// Whether there is no error.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.config.is_some()
+    }
+
+    /// A file in which there is no configuration to check.
+    fn without_config(subject: &str, diagnostic: Diagnostic) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            diagnostics: vec![diagnostic],
+            unkept: 0,
+            config: None,
+            inner: None,
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// Finds the configuration in a file and checks it.
+#[must_use]
+pub fn check(text: &str, mode: Mode) -> Checked {
+    // A configuration of its own may be followed by what is no YAML: only its first document counts. The same goes for
+    // a file that cannot be read at all: checking it says why.
+    let Ok(documents) = Document::parse_all(text) else {
+        return bare(text, mode);
+    };
+    let mut maps = Vec::new();
+    let mut is_manifest = false;
+    for document in &documents {
+        if let Some(root) = document.root() {
+            is_manifest |= document.get(root, "kind").is_some();
+            find_maps(document, root, &mut maps);
+        }
+    }
+    match choose(&maps) {
+        Choice::One(map) => map.check(text, mode),
+        Choice::Several(names) => Checked::without_config(
+            "several ConfigMaps",
+            note(
+                "several-configs",
+                Place::BEGIN,
+                format!("several ConfigMaps have a key `config`: {names}"),
+                "check them one by one",
+            ),
+        ),
+        Choice::None if is_manifest => Checked::without_config(
+            "manifests",
+            match maps.first() {
+                Some(map) => note(
+                    "no-config-key",
+                    map.place(),
+                    format!("{} has no key `config`", map.title()),
+                    "put the configuration under `data`, as text: `config: |`",
+                ),
+                None => note(
+                    "no-config",
+                    Place::BEGIN,
+                    "no ConfigMap is in this file".to_owned(),
+                    "the configuration is the ConfigMap `config` in the namespace metallb-system",
+                ),
+            },
+        ),
+        Choice::None => helm(text, &documents, mode).unwrap_or_else(|| bare(text, mode)),
+    }
+}
+
+/// A diagnostic about the file.
+fn note(code: &'static str, place: Place, message: String, help: &str) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code,
+        message,
+        path: String::new(),
+        line: usize::try_from(place.line).unwrap_or_default(),
+        column: usize::try_from(place.column).unwrap_or_default(),
+        span: place.span(),
+        help: Some(help.to_owned()),
+    }
+}
+
+/// A ConfigMap in a file.
+struct Map<'d> {
+    /// The document that it is in.
+    document: &'d Document,
+    /// The object.
+    root: NodeId,
+    /// The value of `data.config`.
+    config: Option<NodeId>,
+}
+
+/// Which ConfigMap is meant.
+enum Choice<'m, 'd> {
+    /// This one.
+    One(&'m Map<'d>),
+    /// Nobody can tell.
+    Several(String),
+    /// There is none with the key.
+    None,
+}
+
+/// The ConfigMaps of an object: itself, or the items of a List.
+fn find_maps<'d>(document: &'d Document, root: NodeId, maps: &mut Vec<Map<'d>>) {
+    match document
+        .get(root, "kind")
+        .and_then(|kind| document.text(kind))
+    {
+        Some("ConfigMap") => maps.push(Map {
+            document,
+            root,
+            config: document
+                .get(root, "data")
+                .and_then(|data| document.get(data, "config")),
+        }),
+        Some("List" | "ConfigMapList") => {
+            let items = document
+                .get(root, "items")
+                .and_then(|items| document.resolved(items));
+            if let Some(Content::Sequence(items)) = items.map(|items| &items.content) {
+                for item in items {
+                    let kind = document.get(*item, "kind");
+                    // A List inside a List is no Kubernetes object.
+                    if kind.and_then(|kind| document.text(kind)) == Some("ConfigMap") {
+                        find_maps(document, *item, maps);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The ConfigMap with the key; of several, the one with the name that installations have.
+fn choose<'m, 'd>(maps: &'m [Map<'d>]) -> Choice<'m, 'd> {
+    let with_key: Vec<&Map<'_>> = maps.iter().filter(|map| map.config.is_some()).collect();
+    if let [map] = with_key.as_slice() {
+        return Choice::One(map);
+    }
+    let named: Vec<&&Map<'_>> = with_key
+        .iter()
+        .filter(|map| matches!(map.meta("name"), Some("config" | "metallb")))
+        .collect();
+    match (named.as_slice(), with_key.is_empty()) {
+        (_, true) => Choice::None,
+        ([map], _) => Choice::One(map),
+        _ => {
+            let titles: Vec<String> = with_key.iter().take(5).map(|map| map.title()).collect();
+            Choice::Several(titles.join(", "))
+        }
+    }
+}
+
+impl Map<'_> {
+    /// `metadata.name` and the like.
+    fn meta(&self, key: &str) -> Option<&str> {
+        let metadata = self.document.get(self.root, "metadata")?;
+        self.document.text(self.document.get(metadata, key)?)
+    }
+
+    /// `ConfigMap metallb-system/config`
+    fn title(&self) -> String {
+        let name = self.meta("name").unwrap_or("(without a name)");
+        let name = match self.meta("namespace") {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name.to_owned(),
+        };
+        // Names in manifests may be anything.
+        let plain = name
+            .chars()
+            .all(|c| c.is_ascii_graphic() || matches!(c, ' '));
+        if plain {
+            format!("ConfigMap {name}")
+        } else {
+            format!("ConfigMap {}", quote(&name))
+        }
+    }
+
+    /// Where it stands.
+    fn place(&self) -> Place {
+        self.document
+            .node(self.root)
+            .map_or(Place::BEGIN, |node| node.place)
+    }
+
+    /// Checks its text.
+    fn check(&self, file: &str, mode: Mode) -> Checked {
+        let node = self.config.and_then(|id| self.document.resolved(id));
+        match node {
+            Some(
+                node @ Node {
+                    content: Content::Scalar(text, style),
+                    ..
+                },
+            ) => embedded(
+                self.title(),
+                "data.config",
+                file,
+                node.place,
+                text,
+                *style,
+                mode,
+            ),
+            _ => Checked::without_config(
+                &self.title(),
+                note(
+                    "config-not-text",
+                    node.map_or(self.place(), |node| node.place),
+                    "`data.config` is no text: the API server refuses this ConfigMap".to_owned(),
+                    "write `config: |` and indent what follows",
+                ),
+            ),
+        }
+    }
+}
+
+/// The whole file is the configuration.
+fn bare(text: &str, mode: Mode) -> Checked {
+    let examined = examine(text, mode);
+    Checked {
+        subject: "configuration".to_owned(),
+        secrets: secrets_in(text),
+        diagnostics: join(&examined),
+        unkept: examined.unkept,
+        config: examined.config,
+        inner: None,
+    }
+}
+
+/// Helm values: `configInline` of MetalLB's chart, or of the chart as a part of another.
+fn helm(text: &str, documents: &[Document], mode: Mode) -> Option<Checked> {
+    let document = documents.first()?;
+    let root = document.root()?;
+    let inline = document.get(root, "configInline").or_else(|| {
+        let chart = document.get(root, "metallb")?;
+        document.get(chart, "configInline")
+    })?;
+    let subject = "Helm values, configInline".to_owned();
+    if let Node {
+        content: Content::Scalar(inner, style),
+        place,
+        ..
+    } = document.resolved(inline)?
+        && *style != Style::Plain
+    {
+        return Some(embedded(
+            subject,
+            "configInline",
+            text,
+            *place,
+            inner,
+            *style,
+            mode,
+        ));
+    }
+    let examined = examine_node(document, inline, mode);
+    let mut diagnostics = join(&examined);
+    for diagnostic in &mut diagnostics {
+        if diagnostic.path.is_empty() {
+            diagnostic.path = "configInline".to_owned();
+        } else {
+            diagnostic.path.insert_str(0, "configInline.");
+        }
+    }
+    Some(Checked {
+        subject,
+        secrets: secrets_in(text),
+        diagnostics,
+        unkept: examined.unkept,
+        config: examined.config,
+        inner: None,
+    })
+}
+
+/// Errors, then warnings.
+fn join(examined: &Examined) -> Vec<Diagnostic> {
+    examined
+        .errors
+        .iter()
+        .chain(&examined.warnings)
+        .cloned()
+        .collect()
+}
+
+/// A configuration that is a text within a file.
+fn embedded(
+    subject: String,
+    name: &'static str,
+    file: &str,
+    place: Place,
+    text: &str,
+    style: Style,
+    mode: Mode,
+) -> Checked {
+    let examined = examine(text, mode);
+    let inner = join(&examined);
+    let offsets = Offsets::of(file, place, text, style);
+    let diagnostics = inner
+        .iter()
+        .map(|diagnostic| offsets.in_file(file, text, diagnostic))
+        .collect();
+    let own_lines = matches!(offsets, Offsets::Lines(_)) || !text.trim_end().contains('\n');
+    let readable = own_lines && !matches!(offsets, Offsets::Unknown(_));
+    let secrets = secrets_in(text);
+    Checked {
+        subject,
+        secrets: if readable {
+            secrets
+                .iter()
+                .map(|secret| offsets.at(secret.start)..offsets.at(secret.end))
+                .collect()
+        } else {
+            secrets
+        },
+        diagnostics,
+        unkept: examined.unkept,
+        config: examined.config,
+        inner: (!readable).then(|| Inner {
+            name,
+            text: text.to_owned(),
+            diagnostics: inner,
+        }),
+    }
+}
+
+/// From the bytes of an embedded text to those of the file.
+enum Offsets {
+    /// Each line of the text is one of the file, further in: where the text's lines begin, and where the file's do.
+    Lines(Vec<(usize, usize)>),
+    /// For each byte of the text, and for its end, the byte of the file.
+    Bytes(Vec<usize>),
+    /// Only where the text begins is known.
+    Unknown(usize),
+}
+
+impl Offsets {
+    /// The offsets of a scalar's text.
+    fn of(file: &str, place: Place, text: &str, style: Style) -> Self {
+        let span = place.span();
+        let found = match style {
+            Style::Literal => block_lines(file, span.start, text).map(Self::Lines),
+            Style::DoubleQuoted => double_quoted(file, span.start, text).map(Self::Bytes),
+            Style::Plain | Style::SingleQuoted => {
+                let start = span.start + usize::from(style == Style::SingleQuoted);
+                let same = file.get(start..).is_some_and(|rest| rest.starts_with(text));
+                same.then(|| Self::Bytes((start..=start + text.len()).collect()))
+            }
+            Style::Folded => None,
+        };
+        found.unwrap_or(Self::Unknown(span.start))
+    }
+
+    /// The byte of the file.
+    fn at(&self, offset: usize) -> usize {
+        match self {
+            Self::Lines(lines) => {
+                let after = lines.partition_point(|(inner, _)| *inner <= offset);
+                let line = after.checked_sub(1).and_then(|line| lines.get(line));
+                line.map_or(0, |(inner, outer)| outer + (offset - inner))
+            }
+            Self::Bytes(bytes) => bytes
+                .get(offset)
+                .or(bytes.last())
+                .copied()
+                .unwrap_or_default(),
+            Self::Unknown(start) => *start,
+        }
+    }
+
+    /// The diagnostic with its place in the file.
+    fn in_file(&self, file: &str, text: &str, diagnostic: &Diagnostic) -> Diagnostic {
+        // A place inside the text; one that is no character's beginning cannot be.
+        let inner = diagnostic.span.start.min(text.len());
+        let start = self.at(inner);
+        let end = self.at(diagnostic.span.end.clamp(inner, text.len()));
+        let place = place_at(file, start, end.saturating_sub(start));
+        Diagnostic {
+            line: usize::try_from(place.line).unwrap_or_default(),
+            column: usize::try_from(place.column).unwrap_or_default(),
+            span: place.span(),
+            ..diagnostic.clone()
+        }
+    }
+}
+
+/// The lines of a literal block scalar: each one of the text ends one of the file.
+fn block_lines(file: &str, start: usize, text: &str) -> Option<Vec<(usize, usize)>> {
+    // The scalar's place is inside its first line; empty lines may stand before.
+    let first = file
+        .get(..start)?
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let empty = text.len() - text.trim_start_matches('\n').len();
+    let mut candidates = vec![first];
+    let mut line = first;
+    for _ in 0..empty {
+        line = file
+            .get(..line.checked_sub(1)?)?
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        candidates.push(line);
+    }
+    candidates
+        .into_iter()
+        .rev()
+        .find_map(|first| matching_lines(file, first, text))
+}
+
+/// The lines from an offset on, if they are the text's.
+fn matching_lines(file: &str, first: usize, text: &str) -> Option<Vec<(usize, usize)>> {
+    let mut lines = Vec::new();
+    let (mut inner, mut outer) = (0, first);
+    let mut file_lines = file.get(first..)?.split_inclusive('\n');
+    for line in text.split_inclusive('\n') {
+        let bare = line.strip_suffix('\n').unwrap_or(line);
+        let file_line = file_lines.next()?;
+        let file_bare = file_line
+            .strip_suffix('\n')
+            .map_or(file_line, |bare| bare.strip_suffix('\r').unwrap_or(bare));
+        let indent = file_bare.strip_suffix(bare)?;
+        if !indent.bytes().all(|byte| byte == b' ') {
+            return None;
+        }
+        lines.push((inner, outer + indent.len()));
+        inner += line.len();
+        outer += file_line.len();
+    }
+    Some(lines)
+}
+
+/// The bytes of a double-quoted scalar on one line.
+fn double_quoted(file: &str, start: usize, text: &str) -> Option<Vec<usize>> {
+    let source = file.get(start..)?.strip_prefix('"')?;
+    let mut chars = source.char_indices();
+    let mut offsets = Vec::with_capacity(text.len() + 1);
+    let mut decoded = String::with_capacity(text.len());
+    while let Some((at, c)) = chars.next() {
+        let at = start + 1 + at;
+        let meant = match c {
+            '"' => {
+                offsets.push(at);
+                return (decoded == text).then_some(offsets);
+            }
+            '\n' => return None,
+            '\\' => match chars.next()?.1 {
+                '0' => '\0',
+                'a' => '\u{7}',
+                'b' => '\u{8}',
+                't' | '\t' => '\t',
+                'n' => '\n',
+                'v' => '\u{b}',
+                'f' => '\u{c}',
+                'r' => '\r',
+                'e' => '\u{1b}',
+                'N' => '\u{85}',
+                '_' => '\u{a0}',
+                'L' => '\u{2028}',
+                'P' => '\u{2029}',
+                'x' => hexadecimal(&mut chars, 2).and_then(char::from_u32)?,
+                'U' => hexadecimal(&mut chars, 8).and_then(char::from_u32)?,
+                'u' => match hexadecimal(&mut chars, 4)? {
+                    // RFC 8259 §7: two escapes for one character.
+                    high @ 0xd800..=0xdbff => {
+                        if (chars.next()?.1, chars.next()?.1) != ('\\', 'u') {
+                            return None;
+                        }
+                        let low = hexadecimal(&mut chars, 4)?.checked_sub(0xdc00)?;
+                        char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + low)?
+                    }
+                    code => char::from_u32(code)?,
+                },
+                same @ ('"' | '/' | '\\' | ' ') => same,
+                _ => return None,
+            },
+            c => c,
+        };
+        offsets.extend(std::iter::repeat_n(at, meant.len_utf8()));
+        decoded.push(meant);
+    }
+    None
+}
+
+/// Digits of an escape.
+fn hexadecimal(chars: &mut std::str::CharIndices<'_>, digits: usize) -> Option<u32> {
+    let mut value = 0_u32;
+    for _ in 0..digits {
+        value = value.checked_mul(16)? + chars.next()?.1.to_digit(16)?;
+    }
+    Some(value)
+}
+
+/// Where passwords are: the values of keys that contain `password`, and where the text is no YAML, whatever follows
+/// such a word on its line.
+fn secrets_in(text: &str) -> Vec<Range<usize>> {
+    let mut secrets = Vec::new();
+    match Document::parse_all(text) {
+        Ok(documents) => {
+            for document in &documents {
+                for node in document.nodes() {
+                    secrets_of(text, document, node, &mut secrets);
+                }
+            }
+        }
+        Err(_) => {
+            let mut offset = 0;
+            for line in text.split_inclusive('\n') {
+                let end = offset + line.trim_end().len();
+                let lower = line.to_ascii_lowercase();
+                let word = lower.find("password");
+                // The key's own line, and a line below it that holds the value of a block scalar is out of reach.
+                if let Some(colon) =
+                    word.and_then(|word| Some(word + lower.get(word..)?.find(':')?))
+                {
+                    secrets.push((offset + colon + 1).min(end)..end);
+                }
+                offset += line.len();
+            }
+        }
+    }
+    secrets
+}
+
+/// The values of a mapping's secret keys.
+fn secrets_of(text: &str, document: &Document, node: &Node, secrets: &mut Vec<Range<usize>>) {
+    let Content::Mapping(pairs) = &node.content else {
+        return;
+    };
+    let is_secret = |key: &str| key.to_ascii_lowercase().contains("password");
+    let values = pairs
+        .iter()
+        .filter(|(key, _)| document.text(*key).is_some_and(is_secret))
+        .filter_map(|(_, value)| document.resolved(*value));
+    for value in values {
+        let span = value.place.span();
+        // A place covers one line, a collection's or a long text's at most the first: what goes on below is hidden up to the
+        // end of the paragraph that is indented deeper than the key.
+        let whole = text.get(span.clone()).unwrap_or_default();
+        let goes_on = match &value.content {
+            Content::Scalar(scalar, _) => whole.len() < scalar.len(),
+            Content::Sequence(_) | Content::Mapping(_) => true,
+            Content::Alias(_) => false,
+        };
+        let end = if goes_on {
+            end_of_block(text, span.start)
+        } else {
+            span.end
+        };
+        secrets.push(span.start..end);
+    }
+}
+
+/// The end of the lines that are indented at least as deep as the one of an offset, which is inside a value.
+fn end_of_block(text: &str, offset: usize) -> usize {
+    let line_start = text
+        .get(..offset)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |newline| newline + 1);
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let rest = text.get(line_start..).unwrap_or_default();
+    let least = rest.lines().next().map_or(0, indent);
+    let mut end = line_start;
+    for (number, line) in rest.split_inclusive('\n').enumerate() {
+        let blank = line.trim().is_empty();
+        if number > 0 && !blank && indent(line) < least.max(1) {
+            break;
+        }
+        end += line.len();
+    }
+    end
+}

@@ -1,0 +1,308 @@
+//! When gratuitous packets leave: at announcing, at once and then every 1.1 s for 5 s, on every interface.
+//!
+//! ```text
+//! Announce(ip), new      --> a burst of ip on all ports that are up
+//! Announce(ip), again    --> nothing: a repeated announcement does not restart the burst
+//! Withdraw(ip)           --> the rest of its bursts is not sent
+//! PortUp(port)           --> a burst of all announced addresses on that port; what was left for it is forgotten
+//! PortDown(port)         --> the rest for that port is not sent
+//! a burst, round n sent  --> round n + 1 waits for its time; after the last it is gone
+//! ```
+//!
+//! Thousands of addresses leave at a bounded pace (a token bucket), the first round of every burst before the
+//! repetitions of any. Invariant: what is queued is bounded by the announced addresses and the ports, because a burst
+//! holds each pair once and a stale pair is skipped when its turn comes.
+//! `Upstream:` layer 2 announcer of 0.12.1. RFC 5227 §2.3 and RFC 4861 §7.2.6 say why and how often.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Kind, Port};
+use crate::machine::Machine;
+
+/// `Upstream:` every 1.1 s: RFC 4861 §10 asks for a second between gratuitous advertisements at least.
+pub const INTERVAL: Duration = Duration::from_millis(1100);
+
+/// Rounds of a burst: at 0, 1.1, 2.2, 3.3 and 4.4 s, the last before the 5 s are over.
+pub const ROUNDS: u8 = 5;
+
+/// Frames that may leave at once after a pause: what a small card's transmit ring takes.
+const BUCKET: u32 = 256;
+
+/// Frames that may leave per [`REFILL`] when thousands wait: 100,000 a second are 50 Mbit/s of the smallest frames,
+/// so that 10,000 addresses are announced within a quarter of a second and a slow switch still breathes.
+const FRAMES_PER_REFILL: u32 = 100;
+
+/// The grain of the pace.
+const REFILL: Duration = Duration::from_millis(1);
+
+/// What can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// The address is announced from now on.
+    Announce(IpAddr),
+    /// It is not any more.
+    Withdraw(IpAddr),
+    /// A responder can send from now on, or its Ethernet address changed, or its cable is plugged in again.
+    PortUp(Port),
+    /// A responder is gone.
+    PortDown(Port),
+    /// Time passed.
+    Tick,
+}
+
+/// Send the gratuitous packets of `ip` on `port`: two frames for ARP, one for NDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Send {
+    /// The address.
+    pub ip: IpAddr,
+    /// Where.
+    pub port: Port,
+}
+
+impl Send {
+    /// How many frames that is.
+    #[must_use]
+    fn frames(self) -> u32 {
+        match self.port.kind {
+            // Upstream: both a request and a reply; some stations learn from the one, some from the other.
+            Kind::Arp => 2,
+            Kind::Ndp => 1,
+        }
+    }
+}
+
+/// Tells one life of an address or port from the next.
+type Life = u64;
+
+#[derive(Debug)]
+struct Burst {
+    addresses: Arc<[(IpAddr, Life)]>,
+    ports: Arc<[(Port, Life)]>,
+    due: Instant,
+    round: u8,
+    /// The next pair to send.
+    address: usize,
+    port: usize,
+}
+
+impl Burst {
+    fn new(due: Instant, addresses: Arc<[(IpAddr, Life)]>, ports: Arc<[(Port, Life)]>) -> Self {
+        Self {
+            addresses,
+            ports,
+            due,
+            round: 0,
+            address: 0,
+            port: 0,
+        }
+    }
+
+    /// The next pair of this round, whether it is still wanted or not.
+    fn next(&mut self) -> Option<((IpAddr, Life), (Port, Life))> {
+        let address = *self.addresses.get(self.address)?;
+        if let Some(port) = self.ports.get(self.port) {
+            self.port += 1;
+            return Some((address, *port));
+        }
+        self.address += 1;
+        self.port = 1;
+        Some((*self.addresses.get(self.address)?, *self.ports.first()?))
+    }
+
+    fn back(&mut self) {
+        self.port = self.port.saturating_sub(1);
+    }
+
+    fn next_round(mut self) -> Option<Self> {
+        self.round += 1;
+        self.due += INTERVAL;
+        self.address = 0;
+        self.port = 0;
+        (self.round < ROUNDS).then_some(self)
+    }
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Gratuitous {
+    now: Instant,
+    next_life: Life,
+    announced: BTreeMap<IpAddr, Life>,
+    ports: BTreeMap<Port, Life>,
+    /// Announced since the last output was asked for: one burst together.
+    fresh: BTreeSet<IpAddr>,
+    first: VecDeque<Burst>,
+    repeats: VecDeque<Burst>,
+    /// By time, then by age.
+    waiting: BTreeMap<(Instant, u64), Burst>,
+    waited: u64,
+    tokens: u32,
+    refilled: Instant,
+}
+
+impl Gratuitous {
+    /// Nothing announced, no port.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            now,
+            next_life: 0,
+            announced: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            first: VecDeque::new(),
+            repeats: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            waited: 0,
+            tokens: BUCKET,
+            refilled: now,
+        }
+    }
+
+    fn life(&mut self) -> Life {
+        self.next_life += 1;
+        self.next_life
+    }
+
+    /// Addresses that were announced together burst together.
+    fn seal(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let addresses = std::mem::take(&mut self.fresh)
+            .into_iter()
+            .filter_map(|ip| Some((ip, *self.announced.get(&ip)?)))
+            .collect();
+        let ports: Arc<[_]> = self
+            .ports
+            .iter()
+            .map(|(port, life)| (*port, *life))
+            .collect();
+        if !ports.is_empty() {
+            self.first.push_back(Burst::new(self.now, addresses, ports));
+        }
+    }
+
+    fn port_up(&mut self, port: Port) {
+        // What was announced before this moment bursts where it could; the new port gets everything of its own.
+        self.seal();
+        let life = self.life();
+        self.ports.insert(port, life);
+        let addresses: Arc<[_]> = self
+            .announced
+            .iter()
+            .filter(|(ip, _)| port.kind.serves(**ip))
+            .map(|(ip, life)| (*ip, *life))
+            .collect();
+        if !addresses.is_empty() {
+            self.first
+                .push_back(Burst::new(self.now, addresses, Arc::new([(port, life)])));
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.now = now;
+        let grains = now.saturating_duration_since(self.refilled).as_nanos() / REFILL.as_nanos();
+        if grains > 0 {
+            let grains = u32::try_from(grains).unwrap_or(u32::MAX);
+            self.tokens = grains
+                .saturating_mul(FRAMES_PER_REFILL)
+                .saturating_add(self.tokens)
+                .min(BUCKET);
+            self.refilled = now;
+        }
+        while let Some(entry) = self.waiting.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let burst = entry.remove();
+            self.repeats.push_back(burst);
+        }
+    }
+
+    fn finish(&mut self, burst: Burst) {
+        let wanted = burst
+            .addresses
+            .iter()
+            .any(|(ip, life)| self.announced.get(ip) == Some(life));
+        if wanted && let Some(burst) = burst.next_round() {
+            self.waited += 1;
+            self.waiting.insert((burst.due, self.waited), burst);
+        }
+    }
+}
+
+impl Machine for Gratuitous {
+    type Input = Input;
+    type Output = Send;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        if now > self.now {
+            self.seal();
+        }
+        self.advance(now);
+        match input {
+            Input::Announce(ip) => {
+                if !self.announced.contains_key(&ip) {
+                    let life = self.life();
+                    self.announced.insert(ip, life);
+                    self.fresh.insert(ip);
+                }
+            }
+            Input::Withdraw(ip) => {
+                self.announced.remove(&ip);
+                self.fresh.remove(&ip);
+            }
+            Input::PortUp(port) => self.port_up(port),
+            Input::PortDown(port) => {
+                self.ports.remove(&port);
+            }
+            Input::Tick => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Send> {
+        self.seal();
+        loop {
+            let queue = if self.first.is_empty() {
+                &mut self.repeats
+            } else {
+                &mut self.first
+            };
+            let burst = queue.front_mut()?;
+            let Some(((ip, ip_life), (port, port_life))) = burst.next() else {
+                if let Some(burst) = queue.pop_front() {
+                    self.finish(burst);
+                }
+                continue;
+            };
+            if !port.kind.serves(ip)
+                || self.announced.get(&ip) != Some(&ip_life)
+                || self.ports.get(&port) != Some(&port_life)
+            {
+                continue;
+            }
+            let send = Send { ip, port };
+            let Some(tokens) = self.tokens.checked_sub(send.frames()) else {
+                burst.back();
+                return None;
+            };
+            self.tokens = tokens;
+            return Some(send);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.first.is_empty() && self.repeats.is_empty() {
+            self.waiting.first_key_value().map(|((due, _), _)| *due)
+        } else {
+            Some(self.refilled + REFILL)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
