@@ -3,6 +3,8 @@
 //! Seeds are fixed, so a run that fails fails again. The default cases take seconds; the long ones are for `tests/run`:
 //! `cargo test --release --no-default-features --test memberlist_sim -- --ignored`.
 
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
+
 #[path = "sim/world.rs"]
 mod world;
 

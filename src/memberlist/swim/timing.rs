@@ -60,6 +60,9 @@ pub(super) fn suspicion_after(
     if wanted == 0 {
         return min;
     }
+    if confirmations == 0 {
+        return max;
+    }
     let part = (f64::from(confirmations) + 1.0).ln() / (f64::from(wanted) + 1.0).ln();
     let seconds = max.as_secs_f64() - part * (max.as_secs_f64() - min.as_secs_f64());
     let millis = (seconds * 1000.0).floor();
