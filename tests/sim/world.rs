@@ -11,7 +11,9 @@ use ferrolb::memberlist::keyring::Keyring;
 use ferrolb::memberlist::swim::{
     Departure, DialId, Event, Input, Output, Params, Random, RequestId, Swim,
 };
-use ferrolb::memberlist::wire::{Encoder, Limits, Message, Name, StreamDecoder, decode_datagram};
+use ferrolb::memberlist::wire::{
+    Encoder, Limits, Message, Name, State, StreamDecoder, decode_datagram,
+};
 
 const PORT: u16 = 7946;
 
@@ -256,6 +258,17 @@ impl World {
                 let swim = self.swim(i);
                 swim.active().eq(running.iter())
             })
+    }
+
+    /// Whether they agree and nobody is suspected: what was suspected before may still end in a death.
+    pub(crate) fn is_at_peace(&self) -> bool {
+        let suspects = |swim: &Swim| swim.members().any(|member| member.state == State::Suspect);
+        self.agrees()
+            && !self
+                .nodes
+                .iter()
+                .filter_map(|node| node.swim.as_ref())
+                .any(suspects)
     }
 
     pub(crate) fn deaths(&self) -> Vec<&Sighting> {

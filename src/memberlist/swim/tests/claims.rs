@@ -381,6 +381,7 @@ fn better_evidence_condemns_at_once() {
     let mut bench = Bench::among(&["node-b", "node-c"]);
     bench.input(Input::Condemn(name("node-b")));
     assert_eq!(bench.state("node-b"), State::Dead);
+    bench.run_for(millis(20));
     assert!(
         bench.sent_messages().contains(&dead("node-b", 1, "node-a")),
         "and told at once"
