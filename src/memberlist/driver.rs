@@ -159,6 +159,15 @@ impl Gossip {
     ///
     /// [`StartError`]: the port or the address cannot be had.
     pub fn start(params: Params, journal: Journal) -> Result<Self, StartError> {
+        Self::start_at_pace(params, journal, |_| {})
+    }
+
+    /// As [`Gossip::start`], at another pace than memberlist's.
+    fn start_at_pace(
+        params: Params,
+        journal: Journal,
+        pace: impl FnOnce(&mut swim::Params),
+    ) -> Result<Self, StartError> {
         let Sockets {
             datagrams,
             streams,
@@ -194,8 +203,10 @@ impl Gossip {
         let (leave, leaves) = mpsc::channel(4);
         let (standing, told) = watch::channel(Standing::default());
         let figures = Arc::new(Figures::default());
+        let mut machine = swim::Params::lan(params.name, address, params.key.is_some());
+        pace(&mut machine);
         let set_up = member::SetUp {
-            swim: swim::Params::lan(params.name, address, params.key.is_some()),
+            swim: machine,
             seed,
             wrapping: Wrapping {
                 encoder: Encoder {
