@@ -380,7 +380,9 @@ impl Member {
                     Record::failed(
                         "gossipSend",
                         &error,
-                        format!("cannot send to {to}: is this host cut off, or a firewall in the way?"),
+                        format!(
+                            "cannot send to {to}: is this host cut off, or a firewall in the way?"
+                        ),
                     )
                     .at(Level::Warn)
                 });
@@ -465,9 +467,11 @@ impl Member {
 
 fn told(event: &Event) -> Record {
     match event {
-        Event::Joined { name, addr } => Record::event("memberJoined", format!("{name} is a member"))
-            .with("member", name)
-            .with("address", addr),
+        Event::Joined { name, addr } => {
+            Record::event("memberJoined", format!("{name} is a member"))
+                .with("member", name)
+                .with("address", addr)
+        }
         Event::Left { name, how } => {
             let (text, how) = match how {
                 Departure::Left => ("has left", "left"),
@@ -477,10 +481,11 @@ fn told(event: &Event) -> Record {
                 .with("member", name)
                 .with("how", how)
         }
-        Event::Updated { name } => {
-            Record::event("memberUpdated", format!("{name} says other things about itself"))
-                .at(Level::Debug)
-                .with("member", name)
-        }
+        Event::Updated { name } => Record::event(
+            "memberUpdated",
+            format!("{name} says other things about itself"),
+        )
+        .at(Level::Debug)
+        .with("member", name),
     }
 }

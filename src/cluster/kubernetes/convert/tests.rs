@@ -193,9 +193,7 @@ fn speakers_are_the_nodes_of_pods_that_are_ready_and_stay() {
     let want = SpeakerPods {
         ready_nodes: ["n1".into()].into(),
         // Whoever has an address may be in the gossip, ready or not.
-        addresses: ["10.0.0.1", "fd00::2"]
-            .map(|ip| ip.parse().unwrap())
-            .into(),
+        addresses: ["10.0.0.1", "fd00::2"].map(|ip| ip.parse().unwrap()).into(),
     };
     assert_eq!(speakers, want);
 }
