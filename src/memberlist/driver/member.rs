@@ -390,8 +390,14 @@ impl Member {
         }
     }
 
-    /// Tells who lives, if that changed, and puts the figures down.
+    /// Puts the figures down, and tells who lives, if that changed.
     fn settle(&mut self) {
+        self.figures.put(MachineFigures {
+            members: self.swim.active().count(),
+            health: self.swim.health(),
+            queued: self.swim.queued(),
+            counters: *self.swim.counters(),
+        });
         let now = Instant::now();
         let due = self.roster.next_deadline().is_some_and(|at| at <= now);
         if (std::mem::take(&mut self.news) || due)
@@ -409,12 +415,6 @@ impl Member {
             }
             self.standing.send_replace(standing);
         }
-        self.figures.put(MachineFigures {
-            members: self.swim.active().count(),
-            health: self.swim.health(),
-            queued: self.swim.queued(),
-            counters: *self.swim.counters(),
-        });
     }
 
     fn dropped(&mut self, reason: Dropped, from: SocketAddr) {
