@@ -334,7 +334,10 @@ fn slice(name: &str, service: &str, addresses: &[&str], ready: Value) -> Value {
         })).collect::<Vec<_>>()})
 }
 
-pub(crate) fn endpoints(change: &Change, name: &str) -> Option<Vec<(String, Option<String>, bool)>> {
+pub(crate) fn endpoints(
+    change: &Change,
+    name: &str,
+) -> Option<Vec<(String, Option<String>, bool)>> {
     let Change::Endpoints(endpoints) = change else {
         return None;
     };

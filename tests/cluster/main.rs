@@ -6,11 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test: what fails here fails the test")]
 
 #[path = "../support/lab.rs"]
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "shared with other tests; not each uses all of it"
-)]
+#[expect(dead_code, reason = "shared with other tests; not each uses all of it")]
 mod lab;
 
 mod kubernetes;

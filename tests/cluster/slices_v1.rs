@@ -38,9 +38,14 @@ async fn v1_slices_are_read_and_an_invalid_one_does_no_harm() {
     slice("web-odd", &json!("nonsense"));
     let mut speaker = Account::start("speaker", SPEAKER).await;
     let told = speaker.until("endpoints", synced(Kind::Endpoints)).await;
-    let of_web: Vec<_> = told.iter().filter_map(|change| endpoints(change, "web")).collect();
+    let of_web: Vec<_> = told
+        .iter()
+        .filter_map(|change| endpoints(change, "web"))
+        .collect();
     assert_eq!(of_web, [vec![entry("10.1.0.1", true)]]);
-    speaker.said_soon("discovery.k8s.io/v1 EndpointSlices").await;
+    speaker
+        .said_soon("discovery.k8s.io/v1 EndpointSlices")
+        .await;
     let said = speaker.said_soon("web-odd").await;
     assert!(said.contains("not understood"), "{said}");
 
