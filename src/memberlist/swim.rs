@@ -100,7 +100,7 @@ pub use params::Params;
 pub use random::Random;
 
 /// Shortest time between two lines of the log about the same kind of trouble.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What can happen to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -279,6 +279,9 @@ enum Noise {
     Full,
     Versions,
     Irrefutable,
+    Refuted,
+    OnlyByStream,
+    Stalled,
     Exchange,
 }
 

@@ -262,14 +262,15 @@ impl Swim {
         }
         self.health_changes(1);
         self.counters.refutations += 1;
-        self.say(
+        let from = from.clone();
+        self.say_seldom(Noise::Refuted, || {
             Record::event(
                 "memberRefutes",
                 format!("{from} claimed {claim} of us: we are alive"),
             )
             .at(Level::Warn)
-            .with("incarnation", next),
-        );
+            .with("incarnation", next)
+        });
         let own = self.own_claim();
         self.pass_on(&name, &Message::Alive(own), true);
     }
