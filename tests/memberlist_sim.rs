@@ -3,7 +3,11 @@
 //! Seeds are fixed, so a run that fails fails again. The default cases take seconds; the long ones are for `tests/run`:
 //! `cargo test --no-default-features --test memberlist_sim -- --ignored`.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test: a panic is its report, and the figures are of interest"
+)]
 
 #[path = "sim/world.rs"]
 mod world;
