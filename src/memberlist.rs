@@ -7,7 +7,10 @@
 //! | --- | --- |
 //! | [`wire`] | bytes: msgpack bodies, compound, compression, checksum, encryption, stream framing |
 //! | [`keyring`] | the key that MetalLB derives from its secret |
+//! | [`swim`] | time: who is alive, by probes, suspicion and gossip |
 
 pub mod wire;
 
 pub mod keyring;
+
+pub mod swim;
