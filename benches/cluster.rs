@@ -591,7 +591,7 @@ impl Bench {
     async fn endpoints_of(&self, name: &str) -> Result<()> {
         let api: Api<Endpoints> = Api::namespaced(self.client.clone(), "bench");
         let object = serde_json::from_value(json!({"metadata": {"name": name}, "subsets": [{
-            "addresses": [{"ip": "10.244.1.9", "nodeName": "bench-node"}, {"ip": "10.244.2.9", "nodeName": "other"}],
+            "addresses": [{"ip": "10.244.1.9", "nodeName": "bench-node"}, {"ip": "10.244.2.9", "nodeName": "bench-node"}],
             "ports": [{"port": 80}]}]}))?;
         let _ = api.create(&PostParams::default(), &object).await;
         Ok(())

@@ -1,9 +1,13 @@
 //! Clusters of 3 to 200 members in virtual time: loss, partitions, restarts, pauses, churn.
 //!
 //! Seeds are fixed, so a run that fails fails again. The default cases take seconds; the long ones are for `tests/run`:
-//! `cargo test --release --no-default-features --test memberlist_sim -- --ignored`.
+//! `cargo test --no-default-features --test memberlist_sim -- --ignored`.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test: a panic is its report, and the figures are of interest"
+)]
 
 #[path = "sim/world.rs"]
 mod world;
@@ -316,6 +320,38 @@ fn a_node_that_no_datagram_reaches_is_kept_by_its_streams() {
     assert!(others.is_empty(), "{others:?}");
     world.deaf.clear();
     world.run_until(secs(60), World::agrees);
+}
+
+#[test]
+fn a_way_that_is_cut_is_bridged_by_others() {
+    // One way only, and both.
+    for cut in [vec![(0, 1)], vec![(0, 1), (1, 0)]] {
+        for n in [3, 5] {
+            let mut world = World::settled(n, 72);
+            world.cut = cut.iter().copied().collect();
+            world.run_for(secs(600));
+            assert!(world.deaths().is_empty(), "{n} nodes: {:?}", world.deaths());
+            let suspicions: u64 = (0..n).map(|i| world.swim(i).counters().suspicions).sum();
+            assert_eq!(suspicions, 0, "{n} nodes");
+        }
+    }
+}
+
+#[test]
+fn a_hundred_members_at_rest_cost_little() {
+    let n = 100;
+    let mut world = World::settled(n, 92);
+    world.run_for(secs(30));
+    let (datagrams, octets) = (world.datagrams, world.octets);
+    let minute: u32 = 60;
+    world.run_for(secs(60));
+    let per_node = |count: u64| count / u64::try_from(n).unwrap() / u64::from(minute);
+    let datagrams = per_node(world.datagrams - datagrams);
+    let octets = per_node(world.octets - octets);
+    eprintln!("{n} nodes: {datagrams} datagrams, {octets} bytes a node and second");
+    // A ping and an answer.
+    assert!(datagrams <= 2, "{datagrams}");
+    assert!(octets <= 200, "{octets}");
 }
 
 #[test]

@@ -167,6 +167,30 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         "machines have no sockets",
     ),
     (
+        "src/memberlist/swim.rs",
+        &[
+            "tokio",
+            "crate::config",
+            "crate::view",
+            "socket2",
+            "nix::",
+            "rand::",
+        ],
+        "machines have no sockets and no randomness of their own",
+    ),
+    (
+        "src/memberlist/swim",
+        &[
+            "tokio",
+            "crate::config",
+            "crate::view",
+            "socket2",
+            "nix::",
+            "rand::",
+        ],
+        "machines have no sockets and no randomness of their own",
+    ),
+    (
         "src/layer2/gratuitous.rs",
         &["tokio", "crate::config", "crate::view", "socket2", "nix::"],
         "machines have no sockets",

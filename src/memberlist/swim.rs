@@ -48,7 +48,8 @@
 //! Only claims that came from the wire module's types are sent, which cannot be empty or without versions; never more than
 //! 127 in a packet. An accusation that would raise our incarnation above [`MAX_OWN_INCARNATION`] is ignored and counted
 //! (a Go node wraps to 0 and is never heard again): we are then declared dead, forgotten after 30 s, and joined again.
-//! Indirect pings are relayed only to the address that we hold for that name.
+//! Indirect pings are relayed only to the address that we hold for that name. One who speaks no version of ours is not
+//! taken, nor passed on: with it in the table, every push/pull of every member would fail.
 //!
 //! # Bounds
 //!
@@ -100,7 +101,7 @@ pub use params::Params;
 pub use random::Random;
 
 /// Shortest time between two lines of the log about the same kind of trouble.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What can happen to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -266,6 +267,8 @@ pub struct Counters {
     pub members_refused: u64,
     /// Indirect pings answered with a nack at once: too many, or not to the address that we hold.
     pub relays_refused: u64,
+    /// Claims that somebody is alive who speaks what we do not understand, or the other way round.
+    pub versions_refused: u64,
     /// Push/pulls not merged because somebody in them speaks a version that another does not.
     pub merges_refused: u64,
     /// Times that we did not run when we should have.
@@ -279,6 +282,9 @@ enum Noise {
     Full,
     Versions,
     Irrefutable,
+    Refuted,
+    OnlyByStream,
+    Stalled,
     Exchange,
 }
 

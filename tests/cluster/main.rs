@@ -10,8 +10,5 @@
 mod lab;
 
 mod kubernetes;
-// Not a figure of a build without optimisation.
-#[cfg(not(debug_assertions))]
-mod rate;
 mod slices_v1;
 mod support;

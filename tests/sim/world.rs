@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) delay: Duration,
     /// Nodes reach those with the same number only.
     pub(crate) island: Vec<u32>,
+    /// Ways that are cut, from one to another, for datagrams and streams.
+    pub(crate) cut: BTreeSet<(usize, usize)>,
     /// Nodes that no datagram reaches.
     pub(crate) deaf: BTreeSet<usize>,
     pub(crate) seen: Vec<Sighting>,
@@ -91,6 +93,8 @@ pub(crate) struct World {
     encoder: Encoder,
     requests: u64,
     pub(crate) datagrams: u64,
+    /// Bytes in them.
+    pub(crate) octets: u64,
     pub(crate) longest_datagram: usize,
     pub(crate) longest_queue: usize,
 }
@@ -141,12 +145,14 @@ impl World {
             loss: 0,
             delay: millis(2),
             island: vec![0; n],
+            cut: BTreeSet::new(),
             deaf: BTreeSet::new(),
             seen: Vec::new(),
             peers: true,
             encoder: Encoder::default(),
             requests: 0,
             datagrams: 0,
+            octets: 0,
             longest_datagram: 0,
             longest_queue: 0,
         }
@@ -417,6 +423,7 @@ impl World {
                         .datagram(&packet.parts, packet.crc, nonce)
                         .unwrap();
                     self.datagrams += 1;
+                    self.octets += u64::try_from(bytes.len()).unwrap();
                     self.longest_datagram = self.longest_datagram.max(bytes.len());
                     let from = self.nodes[i].addr;
                     if let Some(to) = self.reached(i, packet.to)
@@ -489,7 +496,11 @@ impl World {
     /// The node with that address, if there is a way to it.
     fn reached(&self, from: usize, to: SocketAddr) -> Option<usize> {
         let to = self.nodes.iter().position(|node| node.addr == to)?;
-        (self.island[from] == self.island[to]).then_some(to)
+        self.has_way(from, to).then_some(to)
+    }
+
+    fn has_way(&self, from: usize, to: usize) -> bool {
+        self.island[from] == self.island[to] && !self.cut.contains(&(from, to))
     }
 
     /// The time for a segment to pass, with TCP's repetitions: after 1, 2, 4 … s while connecting, else after 0.2, 0.4 … s.
@@ -541,7 +552,7 @@ impl World {
         let bytes = self.encoder.stream(&message, nonce).unwrap();
         let at = self.now + self.segment(millis(200));
         let same_life = self.nodes[caller.node].life == caller.life;
-        let way = self.island[i] == self.island[caller.node];
+        let way = self.has_way(i, caller.node);
         if at < caller.deadline && same_life && way {
             let dial = caller.dial;
             self.schedule(at, caller.node, Happening::Reply { dial, bytes });

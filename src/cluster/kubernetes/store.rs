@@ -143,7 +143,12 @@ impl Store for ServiceStore {
     fn apply(&mut self, object: convert::Service, raw: &Raw<'_>, changes: &mut Vec<Change>) {
         let Some(key) = object.key() else { return };
         let service = object.into_view(key, self.how_much, &mut self.words);
-        if !self.known.apply(&service.key, digest(&service)) {
+        let state = match self.how_much {
+            // Every version is told, and a version says it all.
+            Services::Full => digest(&(&service.uid, &service.resource_version)),
+            Services::Trimmed => digest(&service),
+        };
+        if !self.known.apply(&service.key, state) {
             return;
         }
         if let Some(raws) = &self.raws {

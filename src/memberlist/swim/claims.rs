@@ -23,7 +23,10 @@ impl Swim {
         if claim.port == 0 {
             claim.port = self.params.advertise.port();
         }
-        // The versions were checked when it was decoded: all six, in order.
+        if !own && !are_compatible(claim.vsn, Versions::OURS) {
+            self.incompatible_member(&claim);
+            return;
+        }
         let mut taken_over = false;
         match self.members.get(&claim.node) {
             None => {
@@ -120,6 +123,19 @@ impl Swim {
         };
         self.members.insert(member, &mut self.random);
         true
+    }
+
+    /// Deviation: Go takes it, and then every push/pull of every member fails until it is forgotten.
+    fn incompatible_member(&mut self, claim: &Alive) {
+        self.counters.versions_refused += 1;
+        let name = claim.node.clone();
+        self.say_seldom(Noise::Versions, || {
+            Record::event(
+                "memberVersions",
+                format!("{name} is not taken as a member: it speaks versions of the protocol that no speaker does; look for who makes up names"),
+            )
+            .at(Level::Error)
+        });
     }
 
     /// Somebody claims a name that another holds, at another address. The holder keeps it.
@@ -262,14 +278,15 @@ impl Swim {
         }
         self.health_changes(1);
         self.counters.refutations += 1;
-        self.say(
+        let from = from.clone();
+        self.say_seldom(Noise::Refuted, || {
             Record::event(
                 "memberRefutes",
                 format!("{from} claimed {claim} of us: we are alive"),
             )
             .at(Level::Warn)
-            .with("incarnation", next),
-        );
+            .with("incarnation", next)
+        });
         let own = self.own_claim();
         self.pass_on(&name, &Message::Alive(own), true);
     }
@@ -437,4 +454,13 @@ impl Swim {
             .map(|state| state.name.clone())
             .or_else(|| odd_here().map(|member| member.name.clone()))
     }
+}
+
+/// Whether each understands what the other speaks.
+fn are_compatible(one: Versions, other: Versions) -> bool {
+    let understands = |hearer: Versions, speaker: Versions| {
+        (hearer.protocol_min()..=hearer.protocol_max()).contains(&speaker.protocol_cur())
+            && (hearer.delegate_min()..=hearer.delegate_max()).contains(&speaker.delegate_cur())
+    };
+    understands(one, other) && understands(other, one)
 }

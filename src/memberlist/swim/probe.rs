@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{DialId, Swim, exchange};
+use super::{DialId, Noise, Swim, exchange};
 use crate::journal::{Level, Record};
 use crate::memberlist::wire::{Ack, IndirectPing, Message, Nack, Name, Ping, State, Suspect};
 
@@ -248,16 +248,16 @@ impl Swim {
                 connected: true, ..
             } => {
                 self.health_changes(-1);
-                self.say(
+                let target = probe.target;
+                self.say_seldom(Noise::OnlyByStream, || {
                     Record::event(
                         "memberOnlyByStream",
                         format!(
-                            "{} answers on TCP but not on UDP: let UDP pass to it as well",
-                            probe.target
+                            "{target} answers on TCP but not on UDP: let UDP pass to it as well"
                         ),
                     )
-                    .at(Level::Warn),
-                );
+                    .at(Level::Warn)
+                });
             }
             stage @ (Stage::Direct | Stage::Indirect { .. }) => {
                 self.counters.probes_failed += 1;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Swim, timing};
+use super::{Noise, Swim, timing};
 use crate::journal::{Level, Record};
 use crate::machine::Machine;
 use crate::memberlist::wire::State;
@@ -26,15 +26,16 @@ impl Swim {
         let interval = self.params.probe_interval.max(Duration::from_millis(1));
         let missed = late.as_nanos().div_ceil(interval.as_nanos());
         self.health_changes(i32::try_from(missed).unwrap_or(i32::MAX));
-        self.say(
+        let health = self.health;
+        self.say_seldom(Noise::Stalled, || {
             Record::event(
                 "memberStalled",
                 "did not run in time: a paused machine, or one without CPU for the speaker; what was missed counts against nobody else",
             )
             .at(Level::Warn)
             .with("late_ms", late.as_millis())
-            .with("health", self.health),
-        );
+            .with("health", health)
+        });
 
         // Whom we asked may have answered long ago; ask again, suspects first.
         let probed = self.probe.take().map(|probe| probe.target);

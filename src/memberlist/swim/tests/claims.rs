@@ -322,6 +322,31 @@ fn two_records_agree_on_versions_or_nothing_is_merged() {
 }
 
 #[test]
+fn one_with_whom_all_push_pulls_would_fail_is_not_taken() {
+    for (vsn, taken) in [
+        ([1, 5, 2, 0, 0, 0], true),
+        ([1, 5, 5, 0, 0, 0], true),
+        ([2, 9, 3, 0, 1, 0], true),
+        ([3, 5, 3, 0, 0, 0], false),
+        ([1, 1, 1, 0, 0, 0], false),
+        ([1, 9, 6, 0, 0, 0], false),
+        ([1, 5, 2, 1, 1, 1], false),
+    ] {
+        let mut bench = Bench::among(&["node-b"]);
+        let mut claim = alive_claim("node-z", "10.0.0.26", 1);
+        claim.vsn = Versions::from_bytes(&vsn).unwrap();
+        bench.hear(Message::Alive(claim));
+        assert_eq!(
+            bench.swim.member(&name("node-z")).is_some(),
+            taken,
+            "{vsn:?}"
+        );
+        assert_eq!(bench.swim.queued(), usize::from(taken));
+        assert_eq!(bench.swim.counters().versions_refused, u64::from(!taken));
+    }
+}
+
+#[test]
 fn hearsay_of_a_death_is_a_suspicion_of_its_own_and_of_a_leave_a_leave() {
     let mut bench = Bench::among(&["node-b", "node-c", "node-d"]);
     let states = vec![
