@@ -11,7 +11,10 @@ fn ip(number: u32) -> IpAddr {
 
 /// What all speakers commanded, in one order.
 #[derive(Debug, Clone, Default)]
-struct Timeline(Arc<Mutex<Vec<(Instant, &'static str, Command)>>>);
+struct Timeline(Arc<Mutex<Vec<Told>>>);
+
+/// When, by whom, what.
+type Told = (Instant, &'static str, Command);
 
 /// For how long an address had no owner, and two, at most, and who has it in the end.
 #[derive(Debug, Default)]
@@ -30,7 +33,6 @@ impl Timeline {
             let (ip, comes) = match command {
                 Command::Announce(ip) => (*ip, true),
                 Command::Withdraw(ip) => (*ip, false),
-                other => panic!("{other:?}"),
             };
             let owners = seen.owners.entry(ip).or_default();
             if comes {
