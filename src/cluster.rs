@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::view;
@@ -53,6 +54,9 @@ pub enum Change {
     NodeGone(Arc<str>),
     /// The nodes with a ready speaker; `None`: nobody can tell (no pod labels are configured, or listing is refused).
     Speakers(Option<BTreeSet<Arc<str>>>),
+    /// The addresses of the speakers' pods, ready or not: who should be in the gossip. `None` as for
+    /// [`Change::Speakers`], which is told first; not told by a cluster that has no pods.
+    SpeakerAddresses(Option<BTreeSet<IpAddr>>),
     /// The list of this kind is complete.
     Synced(Kind),
 }

@@ -8,9 +8,16 @@
 //! | [`wire`] | bytes: msgpack bodies, compound, compression, checksum, encryption, stream framing |
 //! | [`keyring`] | the key that MetalLB derives from its secret |
 //! | [`swim`] | time: who is alive, by probes, suspicion and gossip |
+//! | [`standing`] | what a speaker may conclude from it |
+//! | `driver` (feature `io`) | the sockets, the clock, one thread |
 
 pub mod wire;
 
 pub mod keyring;
 
 pub mod swim;
+
+pub mod standing;
+
+#[cfg(feature = "io")]
+pub mod driver;

@@ -15,6 +15,7 @@ use ferrolb_compat::names::metric;
 use crate::controller;
 use crate::layer2;
 use crate::logging::Journal;
+use crate::memberlist::driver as memberlist_driver;
 use crate::speaker;
 
 mod process;
@@ -370,6 +371,117 @@ pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Expos
                 family.sample(&[("ip", &ip.to_string())], float(count));
             }
         }
+    }
+}
+
+/// A figure of the gossip: its name, its help, what it is, and where it stands.
+type GossipColumn = (
+    &'static str,
+    &'static str,
+    Type,
+    fn(&memberlist_driver::Counters) -> u64,
+);
+
+/// The figures of the gossip between speakers. MetalLB has none.
+pub fn memberlist(counters: &memberlist_driver::Counters, out: &mut Exposition) {
+    use Type::{Counter, Gauge};
+    let columns: [GossipColumn; 14] = [
+        (
+            "ferrolb_memberlist_members",
+            "Members of the gossip that count as live speakers, this one included.",
+            Gauge,
+            |counters| u64::try_from(counters.members).unwrap_or(u64::MAX),
+        ),
+        (
+            "ferrolb_memberlist_health_score",
+            "How much this speaker distrusts itself: 0 is good.",
+            Gauge,
+            |counters| counters.health.into(),
+        ),
+        (
+            "ferrolb_memberlist_broadcasts_queued",
+            "Claims that wait to be passed on.",
+            Gauge,
+            |counters| u64::try_from(counters.queued).unwrap_or(u64::MAX),
+        ),
+        (
+            "ferrolb_memberlist_datagrams_received_total",
+            "Datagrams read from the gossip's port.",
+            Counter,
+            |counters| counters.received,
+        ),
+        (
+            "ferrolb_memberlist_datagrams_sent_total",
+            "Datagrams sent to other speakers.",
+            Counter,
+            |counters| counters.sent,
+        ),
+        (
+            "ferrolb_memberlist_datagrams_unsent_total",
+            "Datagrams that the kernel did not take.",
+            Counter,
+            |counters| counters.send_failures,
+        ),
+        (
+            "ferrolb_memberlist_streams_accepted_total",
+            "Streams that were opened to the gossip's port.",
+            Counter,
+            |counters| counters.streams_in,
+        ),
+        (
+            "ferrolb_memberlist_streams_displaced_total",
+            "Streams that were closed to make room for newer ones.",
+            Counter,
+            |counters| counters.streams_refused,
+        ),
+        (
+            "ferrolb_memberlist_streams_dialled_total",
+            "Streams that were opened to other speakers, or tried.",
+            Counter,
+            |counters| counters.streams_out,
+        ),
+        (
+            "ferrolb_memberlist_probes_failed_total",
+            "Probes of other speakers that ended without an answer.",
+            Counter,
+            |counters| counters.swim.probes_failed,
+        ),
+        (
+            "ferrolb_memberlist_suspicions_total",
+            "Times that another speaker became suspect.",
+            Counter,
+            |counters| counters.swim.suspicions,
+        ),
+        (
+            "ferrolb_memberlist_deaths_total",
+            "Times that another speaker was given up without having left.",
+            Counter,
+            |counters| counters.swim.deaths,
+        ),
+        (
+            "ferrolb_memberlist_refutations_total",
+            "Times that others doubted this speaker and it said that it lives.",
+            Counter,
+            |counters| counters.swim.refutations,
+        ),
+        (
+            "ferrolb_memberlist_stalls_total",
+            "Times that this speaker did not run when it should have.",
+            Counter,
+            |counters| counters.swim.stalls,
+        ),
+    ];
+    for (name, help, kind, value) in columns {
+        out.family(name, kind, help)
+            .sample(&[], float(value(counters)));
+    }
+    let family = out.family(
+        "ferrolb_memberlist_dropped_total",
+        Counter,
+        "Datagrams, parts of them and messages on streams that were not taken, by reason.",
+    );
+    for (reason, count) in &counters.dropped {
+        family.sample(&[("reason", reason.as_str())], float(*count));
     }
 }
 

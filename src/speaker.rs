@@ -85,8 +85,12 @@ pub enum Event {
     Node(view::Node),
     /// A Node is gone.
     NodeGone(Arc<str>),
-    /// The nodes with a live speaker; `None`: nobody can tell (as does an empty set: this speaker lives).
+    /// The nodes with a ready speaker pod; `None`: nobody can tell (as does an empty set: this speaker lives). Counts
+    /// where gossip tells nothing.
     Speakers(Option<BTreeSet<Arc<str>>>),
+    /// The nodes whose speakers are members of the gossip; `None`: it tells nothing, because it has reached nobody. Never
+    /// told where gossip is off.
+    Members(Option<BTreeSet<Arc<str>>>),
     /// Services, endpoints, the ConfigMap and the first word about speakers have all been told.
     Synced,
     /// The program ends: withdraw everything.
@@ -242,6 +246,7 @@ impl Speaker {
                 self.shift(&shift);
             }
             Event::Speakers(speakers) => self.handle_speakers(speakers),
+            Event::Members(members) => self.handle_members(members),
             Event::Synced => self.handle_synced(),
             Event::Shutdown => self.handle_shutdown(),
         }
@@ -361,8 +366,32 @@ impl Speaker {
                 "nobody can tell which nodes have a live speaker: the nodes with ready endpoints announce",
             ),
         };
-        let shift = self.electorate.set_live(speakers);
-        match &shift {
+        let shift = self.electorate.set_ready_pods(speakers);
+        self.speakers_shift(&shift, record);
+    }
+
+    fn handle_members(&mut self, members: Option<BTreeSet<Arc<str>>>) {
+        let record = match &members {
+            Some(nodes) => Record::event(
+                "speakersChanged",
+                format!(
+                    "the speakers of {} nodes are members of the gossip",
+                    nodes.len()
+                ),
+            ),
+            None => Record::event(
+                "speakersChanged",
+                "gossip has reached no other speaker: the speaker pods that are Ready count",
+            )
+            .at(Level::Warn),
+        };
+        let shift = self.electorate.set_members(members);
+        self.speakers_shift(&shift, record);
+    }
+
+    /// Says who lives, and moves what moves.
+    fn speakers_shift(&mut self, shift: &Shift, record: Record) {
+        match shift {
             Shift::None if self.speakers_told => return,
             Shift::Some { worse, better } => self.say(
                 record
@@ -372,7 +401,7 @@ impl Speaker {
             Shift::None | Shift::All => self.say(record),
         }
         self.speakers_told = true;
-        self.shift(&shift);
+        self.shift(shift);
     }
 
     fn handle_synced(&mut self) {

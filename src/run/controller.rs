@@ -131,7 +131,8 @@ impl<C: Cluster> Driver<C> {
             | Change::EndpointsGone(_)
             | Change::Node(_)
             | Change::NodeGone(_)
-            | Change::Speakers(_) => return,
+            | Change::Speakers(_)
+            | Change::SpeakerAddresses(_) => return,
         };
         self.handle(event);
     }

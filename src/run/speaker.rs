@@ -3,26 +3,39 @@
 //! ```text
 //!  cluster ── Change (bounded by the cluster) ──> drive ── Command ──> layer 2 (never waits)
 //!  layer 2 ── Report (REPORTS; full: dropped, counted) ──> drive
+//!  drive ── addresses of the speakers' pods ──> gossip ── Standing (newest counts) ──> drive
 //!  drive ── Record ──> Cluster::record      drive ── Log ──> Journal      drive ── announcements ──> metrics
 //! ```
 //!
-//! Cancel: on `stop` [`drive`] withdraws everything and ends; whoever owns layer 2 shuts it down then, so that an
-//! address is silent here before the process is gone. All of it takes milliseconds, of 2 s that a Pod is given.
+//! Gossip begins when everything else is known: from then on the others leave to this speaker what is its own, so it must
+//! be ready to announce it.
+//!
+//! Cancel: on `stop` [`drive`] leaves the gossip, withdraws everything when the others have had time to announce, and ends
+//! when they know, at most about a second later. Whoever owns layer 2 shuts it down then, so that an address is silent
+//! here before the process is gone. A Pod is given 2 s for all of it. Without gossip it takes milliseconds.
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Ended, Process, Seat};
-use crate::cli::speaker::Options;
+use crate::cli::speaker::{Memberlist, Options};
 use crate::cluster::kubernetes::{Interests, Kubernetes, Services};
 use crate::cluster::{Change, Cluster, Kind};
 use crate::http::{self, Health};
 use crate::layer2::driver::Layer2;
 use crate::layer2::{self, Command, Report};
+use crate::logging::Journal;
+use crate::memberlist::driver::{Gossip, Params as GossipParams};
+use crate::memberlist::keyring::Keyring;
+use crate::memberlist::standing::Standing;
+use crate::memberlist::wire::{Limits, Name};
 use crate::metrics::{self, Exposition, Registry, Type};
 use crate::speaker::{Effect, Event, Params, Speaker};
 use crate::view::{KubernetesEvent, ObjectKey, ObjectReference};
@@ -45,24 +58,84 @@ const NEEDS: [Kind; 5] = [
     Kind::Speakers,
 ];
 
+/// How long this node goes on answering after it has said that it leaves: the others announce within milliseconds, and
+/// where the first packet is lost the next is 200 ms later. Until then two nodes answer, which is better than none.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// How long the farewell may take in all.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// Memberlist's own port.
+const MEMBERLIST_PORT: u16 = 7946;
+
+/// The gossip between speakers, as [`drive`] needs it.
+pub trait Membership {
+    /// What may be concluded from it: the newest counts.
+    fn standing(&self) -> watch::Receiver<Standing>;
+
+    /// The addresses that should be members; `None`: nobody can tell. The first call begins the gossip, each further one is
+    /// a hint that something changed.
+    fn peers(&self, addresses: Option<&BTreeSet<IpAddr>>);
+
+    /// Tells the others that this speaker leaves, the first of them at once, and waits until all know.
+    fn leave(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl Membership for Arc<Gossip> {
+    fn standing(&self) -> watch::Receiver<Standing> {
+        Gossip::standing(self)
+    }
+
+    fn peers(&self, addresses: Option<&BTreeSet<IpAddr>>) {
+        // Upstream: all speakers have the same port.
+        let port = self.address().port();
+        let peer = |ip: &IpAddr| SocketAddr::new(*ip, port);
+        Gossip::peers(self, addresses.map(|all| all.iter().map(peer).collect()));
+    }
+
+    fn leave(&self) -> impl Future<Output = ()> + Send {
+        Gossip::leave(self)
+    }
+}
+
+/// What a speaker deals with besides its cluster's changes.
+#[derive(Debug)]
+pub struct World<C, S, G> {
+    /// Where Events go.
+    pub cluster: C,
+    /// Hands a command to layer 2; must not wait.
+    pub send: S,
+    /// What layer 2 has to say.
+    pub reports: mpsc::Receiver<Report>,
+    /// The other speakers; `None`: gossip is off.
+    pub gossip: Option<G>,
+}
+
 /// Runs a speaker on a cluster's changes until it is told to stop; everything is withdrawn then.
 ///
-/// The cluster must say [`Change::Synced`] of each [`Kind`]; for [`Kind::Speakers`] a first [`Change::Speakers`] will do.
-/// `send` hands a command to layer 2 and must not wait. `node` is this node, for Events about it.
-pub async fn drive<C: Cluster>(
+/// The cluster must say [`Change::Synced`] of each [`Kind`]; for [`Kind::Speakers`] a first [`Change::Speakers`] will do, or
+/// with gossip its first conclusion. `node` is this node, for Events about it.
+pub async fn drive<C: Cluster, S: FnMut(Command), G: Membership>(
     speaker: Speaker,
     node: Arc<str>,
     mut changes: mpsc::Receiver<Change>,
-    cluster: C,
-    send: impl FnMut(Command),
-    mut reports: mpsc::Receiver<Report>,
+    world: World<C, S, G>,
     seat: Seat<metrics::Speaker>,
 ) -> Ended {
+    let World {
+        cluster,
+        send,
+        mut reports,
+        gossip,
+    } = world;
+    let mut standing = gossip.as_ref().map(Membership::standing);
     let mut driver = Driver {
         speaker,
         node,
         cluster,
         send,
+        gossip,
+        peers: None,
         seat,
         missing: NEEDS.into_iter().collect(),
         publish_at: None,
@@ -75,6 +148,14 @@ pub async fn drive<C: Cluster>(
         tokio::select! {
             biased;
             () = driver.seat.stop.cancelled() => break Ended::Stopped,
+            told = newest(&mut standing) => match told {
+                Some(told) => driver.standing(told),
+                // The thread has ended, and has said why.
+                None => {
+                    standing = None;
+                    driver.standing(Standing::Unheard);
+                }
+            },
             () = until(publish_at), if publish_at.is_some() => {
                 driver.publish();
                 continue;
@@ -99,9 +180,19 @@ pub async fn drive<C: Cluster>(
             driver.publish_at = Some(now() + PUBLISH);
         }
     };
-    driver.handle(Event::Shutdown);
-    driver.publish();
+    driver.farewell().await;
     ended
+}
+
+/// Waits for the next thing that may be concluded from gossip; `None`: there will be nothing any more.
+async fn newest(standing: &mut Option<watch::Receiver<Standing>>) -> Option<Standing> {
+    match standing {
+        Some(standing) => {
+            standing.changed().await.ok()?;
+            Some(standing.borrow_and_update().clone())
+        }
+        None => std::future::pending().await,
+    }
 }
 
 #[expect(
@@ -118,11 +209,14 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-struct Driver<C, S> {
+struct Driver<C, S, G> {
     speaker: Speaker,
     node: Arc<str>,
     cluster: C,
     send: S,
+    gossip: Option<G>,
+    /// The addresses that should be in the gossip, as they were last told; `None`: nothing was told yet.
+    peers: Option<Option<BTreeSet<IpAddr>>>,
     seat: Seat<metrics::Speaker>,
     /// What the speaker still waits for.
     missing: BTreeSet<Kind>,
@@ -130,7 +224,7 @@ struct Driver<C, S> {
     publish_at: Option<Instant>,
 }
 
-impl<C: Cluster, S: FnMut(Command)> Driver<C, S> {
+impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
     fn take(&mut self, change: Change) {
         let event = match change {
             Change::ConfigMap(map) => Event::ConfigMap(map),
@@ -139,22 +233,75 @@ impl<C: Cluster, S: FnMut(Command)> Driver<C, S> {
             Change::ServiceGone(key) => Event::ServiceGone(key),
             Change::Endpoints(endpoints) => Event::Endpoints(endpoints),
             Change::EndpointsGone(key) => Event::EndpointsGone(key),
-            Change::Node(node) => Event::Node(node),
+            Change::Node(node) => {
+                self.handle(Event::Node(node));
+                // Upstream: a Node that changes is a reason to join again.
+                return self.join();
+            }
             Change::NodeGone(name) => Event::NodeGone(name),
             Change::Speakers(speakers) => {
                 self.handle(Event::Speakers(speakers));
-                return self.known(Kind::Speakers);
+                return match &self.gossip {
+                    Some(_) => {}
+                    None => self.known(Kind::Speakers),
+                };
             }
+            Change::SpeakerAddresses(addresses) => {
+                self.peers = Some(addresses);
+                return self.join();
+            }
+            // With gossip, that pods were listed says nothing yet.
+            Change::Synced(Kind::Speakers) if self.gossip.is_some() => return,
             Change::Synced(kind) => return self.known(kind),
         };
         self.handle(event);
     }
 
+    /// Joins the other speakers, unless something else has to be known before.
+    fn join(&self) {
+        if let (Some(gossip), Some(peers)) = (&self.gossip, &self.peers)
+            && self.missing.iter().all(|kind| *kind == Kind::Speakers)
+        {
+            gossip.peers(peers.as_ref());
+        }
+    }
+
+    /// Gossip has something to say.
+    fn standing(&mut self, standing: Standing) {
+        let members = match standing {
+            Standing::Joining => return,
+            Standing::Unheard => None,
+            Standing::Members(names) => Some(names),
+        };
+        self.handle(Event::Members(members));
+        self.known(Kind::Speakers);
+    }
+
+    /// The end: the others take over, then this node is silent.
+    async fn farewell(&mut self) {
+        let Some(gossip) = self.gossip.take() else {
+            self.handle(Event::Shutdown);
+            return self.publish();
+        };
+        let mut leaving = std::pin::pin!(tokio::time::timeout(FAREWELL, gossip.leave()));
+        let left = tokio::time::timeout(LINGER, &mut leaving).await.is_ok();
+        self.handle(Event::Shutdown);
+        self.publish();
+        if !left {
+            // The others have heard it by now, or will; nobody waits for an answer from here.
+            let _ = leaving.await;
+        }
+    }
+
     /// All objects of this kind are known. The speaker speaks when it knows all kinds; it is told so once.
     fn known(&mut self, kind: Kind) {
         self.seat.health.known(kind);
-        if self.missing.remove(&kind) && self.missing.is_empty() {
-            self.handle(Event::Synced);
+        if self.missing.remove(&kind) {
+            if self.missing.is_empty() {
+                self.handle(Event::Synced);
+            } else {
+                self.join();
+            }
         }
     }
 
@@ -241,6 +388,14 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
     let mut registry = Registry::of_process("speaker", journal.clone());
     registry.add(figures.clone());
     registry.add(layer2_figures(&layer2));
+    let gossip = match &options.memberlist {
+        Some(memberlist) => Some(start_gossip(&node, memberlist, &journal)?),
+        None => None,
+    };
+    if let Some(gossip) = &gossip {
+        let figures = gossip.figures();
+        registry.add(move |out: &mut Exposition| metrics::memberlist(&figures.read(), out));
+    }
     let connected = Arc::new(OnceLock::new());
     registry.add(super::cluster_figures(connected.clone()));
     super::serve_http(
@@ -283,8 +438,13 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
         health,
         stop,
     };
-    let send = |command| layer2.send(command);
-    let ended = drive(speaker, node, changes, cluster, send, reports, seat).await;
+    let world = World {
+        cluster,
+        send: |command| layer2.send(command),
+        reports,
+        gossip,
+    };
+    let ended = drive(speaker, node, changes, world, seat).await;
     if let Some(layer2) = Arc::into_inner(layer2) {
         layer2.shutdown();
     }
@@ -292,6 +452,34 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
         Ended::Stopped => Ok(()),
         Ended::SourceGone => Err(anyhow::anyhow!("the watches of the API server have ended")),
     }
+}
+
+/// Starts the gossip, which waits until the speaker is ready to announce.
+///
+/// Upstream: where it cannot be started, the speaker ends. It is restarted then, and its address goes to the others.
+fn start_gossip(
+    node: &str,
+    memberlist: &Memberlist,
+    journal: &Journal,
+) -> anyhow::Result<Arc<Gossip>> {
+    let ip: IpAddr = memberlist.bind_address.parse().with_context(|| {
+        format!(
+            "-ml-bindaddr={:?} (METALLB_ML_BIND_ADDR) is no IP address: use the pod's own (status.podIP)",
+            memberlist.bind_address
+        )
+    })?;
+    let name = Name::new(node).with_context(|| {
+        format!("-node-name={node:?} cannot be a member's name: use the node's name in Kubernetes")
+    })?;
+    let port = memberlist.bind_port.unwrap_or(MEMBERLIST_PORT);
+    let params = GossipParams {
+        name,
+        bind: SocketAddr::new(ip, port),
+        key: Keyring::from_secret(memberlist.secret_key.0.as_bytes()),
+        limits: Limits::default(),
+    };
+    let gossip = Gossip::start(params, super::as_function(journal))?;
+    Ok(Arc::new(gossip))
 }
 
 /// Layer 2's own figures, as long as there is a layer 2.

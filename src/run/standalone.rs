@@ -33,6 +33,7 @@ use crate::journal::{Level, Record};
 use crate::layer2::driver::Layer2;
 use crate::layer2::{self, Command};
 use crate::logging::Journal;
+use crate::memberlist::driver::Gossip;
 use crate::metrics::{self, Registry};
 use crate::speaker::{self, Speaker};
 
@@ -224,9 +225,12 @@ pub async fn main(options: Options, process: Process, show: Option<Show>) -> any
         }),
         node,
         speakers_changes,
-        directory,
-        send,
-        reports,
+        super::speaker::World {
+            cluster: directory,
+            send,
+            reports,
+            gossip: None::<Arc<Gossip>>,
+        },
         Seat {
             journal: journal.clone(),
             metrics: figures,

@@ -8,6 +8,9 @@
 //!
 //! # Who counts as alive
 //!
+//! * Where gossip tells who its members are, they are the live speakers, and nothing else counts: not the readiness of
+//!   pods, nor that of Nodes. Compat: 0.12 looks at nothing else either, and both must agree. Where it is off or
+//!   has reached nobody, the pods of speakers that are Ready tell, by the rules that follow.
 //! * This node always counts as one with a live speaker (upstream: a member of memberlist is always among its own
 //!   members), although its own pod becomes Ready only 10 s or more after its start.
 //! * A list of live speakers without any entry is wrong, because this one lives. It means that no pod is Ready yet, or
@@ -17,7 +20,8 @@
 //!   themselves such nodes are ordered by the hash as ever. A node that lost power is seen in its Node object, which is
 //!   watched, earlier than in the list of pods, which is polled. The rule holds for this node as well: a node without
 //!   kubelet whose speaker still reaches the API server gives up what the others have taken over, instead of answering
-//!   besides them for as long as the kubelet is away. If no node is Ready, the readiness of nodes decides nothing.
+//!   besides them for as long as the kubelet is away. If no node is Ready, the readiness of nodes decides nothing. Gossip
+//!   sees dead nodes earlier than the Node object does.
 //!
 //! # When two nodes own an address, or none
 //!
@@ -25,12 +29,14 @@
 //! client stays with the one in its neighbour cache, because it asks that one by unicast first; an address without
 //! an owner is out of reach for everybody new.
 //!
-//! * A speaker stops (SIGTERM): it withdraws; nobody owns its addresses until the others list the pods again. Clients
-//!   that know the node's MAC address keep working meanwhile, as kube-proxy still forwards there.
+//! * A speaker stops (SIGTERM): with gossip it leaves first and withdraws a moment later, when the others have announced.
+//!   Without, it withdraws, and nobody owns its addresses until the others list the pods again. Clients that know the
+//!   node's MAC address keep working meanwhile, as kube-proxy still forwards there.
 //! * A speaker is killed, or its node dies: nobody answers until the others notice (pod list, Node object, gossip).
-//! * A speaker starts: it announces what the hash gives it at once; the others stop when they see its pod Ready. Between,
-//!   both own (10 s and more with upstream's probes). The newcomer's gratuitous burst is the later one, so
-//!   that clients are with the node that stays the owner.
+//! * A speaker starts: with gossip it joins once it knows all that it needs to announce, and announces as soon as the
+//!   first member has answered; the others hear of it in the same moment. Without, it announces what the hash gives it at
+//!   once; the others stop when they see its pod Ready, 10 s and more later with upstream's probes. Until then both own.
+//!   The newcomer's gratuitous burst is the later one, so that clients are with the node that stays the owner.
 //! * All speakers start together (power cut): the nodes with ready endpoints are candidates until the first pod is Ready;
 //!   from then until the last one is, each of the others counts itself, too, as above.
 //! * A node is cut off from the API server, and its speaker lives: its view stays as it is, and it goes on; the others
@@ -54,6 +60,10 @@ pub(super) struct Electorate {
     me: Arc<str>,
     /// The nodes with a live speaker, this one among them; `None`: nobody can tell.
     live: Option<BTreeSet<Arc<str>>>,
+    /// Whether that is gossip's word.
+    by_gossip: bool,
+    /// What the pods tell, for when gossip tells nothing.
+    ready_pods: Option<BTreeSet<Arc<str>>>,
     /// The nodes known not to be Ready. A node that nobody told about counts as Ready.
     not_ready: BTreeMap<Arc<str>, Unready>,
 }
@@ -121,18 +131,36 @@ impl Electorate {
         Self {
             me,
             live: None,
+            by_gossip: false,
+            ready_pods: None,
             not_ready: BTreeMap::new(),
         }
     }
 
-    /// Takes the nodes with a live speaker; `None`: nobody can tell. An empty list tells nothing either.
-    pub(super) fn set_live(&mut self, speakers: Option<BTreeSet<Arc<str>>>) -> Shift {
-        let told = speakers.filter(|speakers| !speakers.is_empty());
-        let speakers = told.map(|mut speakers| {
-            speakers.insert(self.me.clone());
-            speakers
+    /// Takes the nodes with a ready speaker; `None`: nobody can tell. An empty list tells nothing either.
+    pub(super) fn set_ready_pods(&mut self, nodes: Option<BTreeSet<Arc<str>>>) -> Shift {
+        self.ready_pods = nodes.filter(|nodes| !nodes.is_empty());
+        if self.by_gossip {
+            return Shift::None;
+        }
+        self.set_live(self.ready_pods.clone(), false)
+    }
+
+    /// Takes the members of the gossip; `None`: it tells nothing.
+    pub(super) fn set_members(&mut self, members: Option<BTreeSet<Arc<str>>>) -> Shift {
+        match members {
+            Some(members) => self.set_live(Some(members), true),
+            None => self.set_live(self.ready_pods.clone(), false),
+        }
+    }
+
+    fn set_live(&mut self, nodes: Option<BTreeSet<Arc<str>>>, by_gossip: bool) -> Shift {
+        let nodes = nodes.map(|mut nodes| {
+            nodes.insert(self.me.clone());
+            nodes
         });
-        let before = std::mem::replace(&mut self.live, speakers);
+        let same_rules = std::mem::replace(&mut self.by_gossip, by_gossip) == by_gossip;
+        let before = std::mem::replace(&mut self.live, nodes);
         if let Some(live) = &self.live {
             // Nodes come and go for years: those that are gone altogether are forgotten.
             self.not_ready
@@ -140,6 +168,8 @@ impl Electorate {
         }
         match (&before, &self.live) {
             (None, None) => Shift::None,
+            // The readiness of Nodes counts now, or counts no longer.
+            _ if !same_rules => Shift::All,
             (Some(before), Some(now)) if before == now => Shift::None,
             (Some(before), Some(now)) => Shift::Some {
                 worse: before.difference(now).cloned().collect(),
@@ -165,6 +195,9 @@ impl Electorate {
             Some(why) => self.not_ready.insert(node.clone(), why),
             None => self.not_ready.remove(node),
         };
+        if self.by_gossip {
+            return Shift::None;
+        }
         let one = BTreeSet::from([node.clone()]);
         match (before.is_some(), why.is_some()) {
             (true, true) | (false, false) => Shift::None,
@@ -222,7 +255,7 @@ impl Electorate {
     /// The one of the two who comes first.
     fn better_of(&self, winner: Option<Winner>, node: &Arc<str>, ip: &str) -> Option<Winner> {
         let score = Score {
-            not_ready: self.not_ready.contains_key(node),
+            not_ready: !self.by_gossip && self.not_ready.contains_key(node),
             hash: hash(node, ip),
         };
         match winner {

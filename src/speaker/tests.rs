@@ -228,6 +228,10 @@ pub(super) fn speakers(nodes: &[&str]) -> Event {
     Event::Speakers(Some(nodes.iter().map(|&node| Arc::from(node)).collect()))
 }
 
+pub(super) fn members(nodes: &[&str]) -> Event {
+    Event::Members(Some(nodes.iter().map(|&node| Arc::from(node)).collect()))
+}
+
 pub(super) fn node(name: &str, ready: bool) -> Event {
     Event::Node(Node {
         name: name.into(),

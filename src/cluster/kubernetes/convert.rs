@@ -4,7 +4,8 @@
 //! skipped while parsing, so that one struct serves all server versions. Every field may be absent or null: servers
 //! before 1.20 leave out what is empty. What no valid object can hold (a port of 70000) is left out, not refused.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -461,7 +462,7 @@ pub(super) struct PodList {
 struct Pod {
     metadata: Meta<Unread>,
     spec: Option<PodSpec>,
-    status: Option<NodeStatus>,
+    status: Option<PodStatus>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -470,19 +471,41 @@ struct PodSpec {
     node_name: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PodStatus {
+    conditions: Option<Vec<Condition>>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+}
+
+/// What the list of the speakers' pods tells. Pods that are being deleted do not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct SpeakerPods {
+    /// The nodes of those that are ready.
+    pub(super) ready_nodes: BTreeSet<Arc<str>>,
+    /// The addresses of all that have one.
+    pub(super) addresses: BTreeSet<IpAddr>,
+}
+
 impl PodList {
-    /// The nodes of the pods that are ready and not being deleted.
-    pub(super) fn into_ready_nodes(self) -> std::collections::BTreeSet<Arc<str>> {
+    /// What the pods tell.
+    pub(super) fn into_speakers(self) -> SpeakerPods {
+        let mut speakers = SpeakerPods::default();
         let pods = self.items.unwrap_or_default().into_iter();
-        pods.filter(|pod| pod.metadata.deletion_timestamp.is_none())
-            .filter_map(|pod| {
-                let conditions = pod.status.and_then(|status| status.conditions)?;
-                // A pod without the condition has not started.
-                is_ready(&conditions).unwrap_or(false).then_some(())?;
-                let node = pod.spec?.node_name.filter(|name| !name.is_empty())?;
-                Some(node.into())
-            })
-            .collect()
+        for pod in pods.filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            let PodStatus { conditions, pod_ip } = pod.status.unwrap_or_default();
+            speakers
+                .addresses
+                .extend(pod_ip.and_then(|ip| ip.parse::<IpAddr>().ok()));
+            // A pod without the condition has not started.
+            let ready = is_ready(&conditions.unwrap_or_default()).unwrap_or(false);
+            let node = pod.spec.and_then(|spec| spec.node_name);
+            if let Some(node) = node.filter(|name| ready && !name.is_empty()) {
+                speakers.ready_nodes.insert(node.into());
+            }
+        }
+        speakers
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which nodes have a live speaker, as far as the API server knows: those with a ready speaker pod.
+//! Which nodes have a live speaker, as far as the API server knows: those with a ready speaker pod. And which addresses
+//! the speakers' pods have: who should be in the gossip.
 //!
 //! 0.12's RBAC grants list of pods, not watch: so they are listed every 2 s, from the API server's memory
 //! (`resourceVersion=0`), and at once when a Node has changed. Told only when the set changes. While the list cannot be
@@ -10,6 +11,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::client::{Api, Failure};
-use super::convert::PodList;
+use super::convert::{PodList, SpeakerPods};
 use super::reporter::{Operation, Reporter};
 use super::watch::Backoff;
 use crate::cluster::{Change, Kind};
@@ -41,7 +43,7 @@ const LIST: Operation = Operation {
     resource: "pods",
 };
 
-/// Tells the nodes with a ready speaker until nobody listens.
+/// Tells the nodes with a ready speaker, and the addresses of all, until nobody listens.
 pub(super) async fn run(
     api: &Api,
     reporter: &Reporter,
@@ -66,7 +68,11 @@ async fn poll(
     node_changed: &Notify,
     out: &mpsc::Sender<Change>,
 ) -> Option<()> {
-    let mut teller = Teller { out, told: None };
+    let mut teller = Teller {
+        out,
+        nodes: None,
+        addresses: None,
+    };
     let Some(labels) = labels else {
         teller.tell(None).await?;
         return std::future::pending().await;
@@ -82,7 +88,7 @@ async fn poll(
             Ok(pods) => {
                 backoff = Backoff::new();
                 reporter.worked(LIST);
-                teller.tell(Some(pods.into_ready_nodes())).await?;
+                teller.tell(Some(pods.into_speakers())).await?;
                 tokio::time::sleep(SHORTEST_PERIOD).await;
                 tokio::select! {
                     () = tokio::time::sleep(PERIOD - SHORTEST_PERIOD) => {}
@@ -105,15 +111,26 @@ async fn poll(
 struct Teller<'a> {
     out: &'a mpsc::Sender<Change>,
     /// `None`: nothing was told.
-    told: Option<Option<BTreeSet<Arc<str>>>>,
+    nodes: Option<Option<BTreeSet<Arc<str>>>>,
+    /// The same.
+    addresses: Option<Option<BTreeSet<IpAddr>>>,
 }
 
 impl Teller<'_> {
-    async fn tell(&mut self, nodes: Option<BTreeSet<Arc<str>>>) -> Option<()> {
-        let first = self.told.is_none();
-        if self.told.as_ref() != Some(&nodes) {
-            self.told = Some(nodes.clone());
+    async fn tell(&mut self, pods: Option<SpeakerPods>) -> Option<()> {
+        let first = self.nodes.is_none();
+        let (nodes, addresses) = match pods {
+            Some(pods) => (Some(pods.ready_nodes), Some(pods.addresses)),
+            None => (None, None),
+        };
+        if self.nodes.as_ref() != Some(&nodes) {
+            self.nodes = Some(nodes.clone());
             self.out.send(Change::Speakers(nodes)).await.ok()?;
+        }
+        if self.addresses.as_ref() != Some(&addresses) {
+            self.addresses = Some(addresses.clone());
+            let change = Change::SpeakerAddresses(addresses);
+            self.out.send(change).await.ok()?;
         }
         if first {
             self.out.send(Change::Synced(Kind::Speakers)).await.ok()?;

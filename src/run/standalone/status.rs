@@ -186,8 +186,11 @@ impl Facts {
             }
             Change::Synced(_) => self.synced = true,
             // The last good configuration stays in force; nodes make no difference to one host.
-            Change::ConfigMapGone | Change::Node(_) | Change::NodeGone(_) | Change::Speakers(_) => {
-            }
+            Change::ConfigMapGone
+            | Change::Node(_)
+            | Change::NodeGone(_)
+            | Change::Speakers(_)
+            | Change::SpeakerAddresses(_) => {}
         }
     }
 

@@ -214,6 +214,49 @@ fn this_node_yields_as_well_unless_all_are_in_the_same_plight() {
 }
 
 #[test]
+fn gossip_alone_decides_where_it_tells_anything() {
+    let theirs = won_by("b", &["a"]);
+    let mut host = Host::running();
+    host.tell(endpoints("web", &["b"]));
+    host.tell(cluster("web", &[&theirs]));
+    host.tell(members(&["a", "b"]));
+    host.forget();
+    // Its pod is not Ready, nor is its Node: 0.12 does not look at them, and must agree.
+    host.tell(speakers(&["a"]));
+    host.tell(node("b", false));
+    host.tell(Event::Speakers(None));
+    host.assert_silent();
+    host.tell(members(&["a"]));
+    assert_eq!(host.commands, [Command::Announce(ip(&theirs))]);
+    host.tell(members(&["a", "b"]));
+    assert_eq!(host.withdrawals(), ["default/web notOwner"]);
+}
+
+#[test]
+fn where_gossip_has_reached_nobody_the_pods_count() {
+    let theirs = won_by("b", &["a"]);
+    let mut host = Host::running();
+    host.tell(endpoints("web", &["b"]));
+    host.tell(cluster("web", &[&theirs]));
+    host.tell(members(&["a"]));
+    assert_eq!(host.addresses.len(), 1);
+    host.tell(speakers(&["a", "b"]));
+    assert_eq!(host.addresses.len(), 1);
+    host.forget();
+    host.tell(Event::Members(None));
+    assert_eq!(host.withdrawals(), ["default/web notOwner"]);
+    // What was said of Nodes meanwhile counts again, too.
+    host.tell(members(&["a", "b"]));
+    host.tell(node("b", false));
+    assert_eq!(host.addresses.len(), 0);
+    host.tell(Event::Members(None));
+    assert_eq!(host.addresses.len(), 1);
+    host.tell(speakers(&["b"]));
+    host.tell(node("b", true));
+    assert_eq!(host.addresses.len(), 0);
+}
+
+#[test]
 fn a_node_that_is_gone_does_not_come_back_by_that() {
     let theirs = won_by("b", &["a"]);
     let mut host = Host::running();

@@ -57,6 +57,7 @@ enum Step {
     Node(&'static str, bool),
     NodeGone(&'static str),
     Speakers(Option<Vec<&'static str>>),
+    Members(Option<Vec<&'static str>>),
     Config(usize),
     BadConfig,
     ConfigGone,
@@ -97,6 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (nodes(), any::<bool>()).prop_map(|(node, ready)| Step::Node(node, ready)),
         1 => nodes().prop_map(Step::NodeGone),
         3 => prop::option::weighted(0.8, subsequence(&NODES[..], 0..=NODES.len())).prop_map(Step::Speakers),
+        3 => prop::option::weighted(0.7, subsequence(&NODES[..], 0..=NODES.len())).prop_map(Step::Members),
         2 => (0..CONFIGS.len()).prop_map(Step::Config),
         1 => Just(Step::BadConfig),
         1 => Just(Step::ConfigGone),
@@ -127,6 +129,8 @@ impl Step {
             Self::NodeGone(name) => Event::NodeGone((*name).into()),
             Self::Speakers(None) => Event::Speakers(None),
             Self::Speakers(Some(nodes)) => speakers(nodes),
+            Self::Members(None) => Event::Members(None),
+            Self::Members(Some(nodes)) => members(nodes),
             Self::Config(number) => config(CONFIGS[*number].0),
             Self::BadConfig => Event::ConfigMap(config_map(None)),
             Self::ConfigGone => Event::ConfigMapGone,
@@ -143,17 +147,21 @@ struct Told {
     /// Not Ready, or (false) gone with its speaker still listed.
     unready: BTreeMap<&'static str, bool>,
     speakers: Option<Vec<&'static str>>,
+    members: Option<Vec<&'static str>>,
     in_force: Option<usize>,
     wanted: Option<usize>,
     synced: bool,
 }
 
 impl Told {
+    /// Whose speakers live, this node's apart; `None`: nobody can tell.
+    fn live(&self) -> Option<&Vec<&'static str>> {
+        self.members.as_ref().or(self.speakers.as_ref())
+    }
+
     fn take(&mut self, step: &Step, me: &str) {
-        let lives = |speakers: &Option<Vec<&str>>, node: &str| {
-            speakers
-                .as_ref()
-                .is_some_and(|speakers| node == me || speakers.contains(&node))
+        let lives = |live: Option<&Vec<&str>>, node: &str| {
+            live.is_some_and(|live| node == me || live.contains(&node))
         };
         match step {
             Step::Service {
@@ -179,7 +187,7 @@ impl Told {
             Step::Node(node, false) => {
                 self.unready.insert(node, true);
             }
-            Step::NodeGone(node) if lives(&self.speakers, node) => {
+            Step::NodeGone(node) if lives(self.live(), node) => {
                 self.unready.insert(node, false);
             }
             Step::NodeGone(node) => {
@@ -188,15 +196,15 @@ impl Told {
             Step::Speakers(speakers) => {
                 // An empty list tells nothing.
                 self.speakers = speakers.clone().filter(|nodes| !nodes.is_empty());
-                if self.speakers.is_some() {
-                    let speakers = self.speakers.clone();
-                    self.unready
-                        .retain(|node, told| *told || lives(&speakers, node));
-                }
             }
+            Step::Members(members) => self.members.clone_from(members),
             Step::Config(number) => self.wanted = Some(*number),
             Step::BadConfig | Step::ConfigGone => self.wanted = None,
             Step::Synced => self.synced = true,
+        }
+        if let Some(live) = self.live().cloned() {
+            self.unready
+                .retain(|node, told| *told || lives(Some(&live), node));
         }
         if let Some(wanted) = self.wanted {
             let orphans = self.synced
@@ -231,7 +239,7 @@ impl Told {
         };
         let mut candidates: Vec<&str> = NODES
             .into_iter()
-            .filter(|node| match &self.speakers {
+            .filter(|node| match self.live() {
                 Some(live) => (live.contains(node) || *node == me) && (!local || served(node)),
                 None if *local => served(node),
                 None => any_served(node),
@@ -247,7 +255,7 @@ impl Told {
         }
         candidates.sort_by_key(|node| {
             (
-                self.unready.contains_key(node),
+                self.members.is_none() && self.unready.contains_key(node),
                 plain_hash(node, ingress[0]),
             )
         });
@@ -341,6 +349,9 @@ fn fair_step() -> impl Strategy<Value = Step> {
             Step::Speakers(None),
             Step::Speakers(Some(vec!["a", "b", "c"])),
             Step::Speakers(Some(vec!["a", "b", "c", "d"])),
+            Step::Members(None),
+            Step::Members(Some(vec!["a", "b", "c"])),
+            Step::Members(Some(vec!["a", "b", "c", "d"])),
         ]),
         1 => (0..CONFIGS.len()).prop_map(Step::Config),
     ]

@@ -174,22 +174,28 @@ fn a_node_is_ready_unless_its_condition_says_otherwise() {
 
 #[test]
 fn speakers_are_the_nodes_of_pods_that_are_ready_and_stay() {
-    let pod = |node: Value, ready: &str, deleted: Value| {
+    let pod = |node: Value, ready: &str, ip: &str, deleted: Value| {
         json!({
             "metadata": {"name": "p", "deletionTimestamp": deleted},
             "spec": {"nodeName": node},
-            "status": {"conditions": [{"type": "Ready", "status": ready}]},
+            "status": {"conditions": [{"type": "Ready", "status": ready}], "podIP": ip},
         })
     };
     let list = json!({"items": [
-        pod("n1".into(), "True", Value::Null),
-        pod("n2".into(), "False", Value::Null),
-        pod("n3".into(), "True", "2026-01-01T00:00:00Z".into()),
-        pod(Value::Null, "True", Value::Null),
+        pod("n1".into(), "True", "10.0.0.1", Value::Null),
+        pod("n2".into(), "False", "fd00::2", Value::Null),
+        pod("n3".into(), "True", "10.0.0.3", "2026-01-01T00:00:00Z".into()),
+        pod(Value::Null, "True", "", Value::Null),
         {"metadata": {}, "spec": {"nodeName": "n4"}, "status": {}},
+        {"metadata": {}},
     ]});
-    let nodes = PodList::deserialize(&list).unwrap().into_ready_nodes();
-    assert_eq!(nodes.iter().map(|node| &**node).collect::<Vec<_>>(), ["n1"]);
+    let speakers = PodList::deserialize(&list).unwrap().into_speakers();
+    let want = SpeakerPods {
+        ready_nodes: ["n1".into()].into(),
+        // Whoever has an address may be in the gossip, ready or not.
+        addresses: ["10.0.0.1", "fd00::2"].map(|ip| ip.parse().unwrap()).into(),
+    };
+    assert_eq!(speakers, want);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::cluster::kubernetes::fake::{self, Answer, Log, SOON};
 
 fn pods(nodes: &[&str]) -> Answer {
-    let pod = |node: &&str| json!({"metadata": {}, "spec": {"nodeName": node}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    let pod = |node: &&str| json!({"metadata": {}, "spec": {"nodeName": node}, "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}});
     let items: Vec<Value> = nodes.iter().map(pod).collect();
     Answer::Json(200, json!({"items": items}))
 }
@@ -35,6 +35,10 @@ fn told(nodes: &[&str]) -> Change {
     Change::Speakers(Some(nodes.iter().map(|node| (*node).into()).collect()))
 }
 
+fn addresses(ips: &[&str]) -> Change {
+    Change::SpeakerAddresses(Some(ips.iter().map(|ip| ip.parse().unwrap()).collect()))
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_a_changed_set_is_told_and_an_outage_changes_nothing() {
     let (mut changes, log, _) = start(
@@ -48,6 +52,7 @@ async fn only_a_changed_set_is_told_and_an_outage_changes_nothing() {
         },
     );
     assert_eq!(next(&mut changes).await, told(&["n1", "n2"]));
+    assert_eq!(next(&mut changes).await, addresses(&["10.0.0.1"]));
     assert_eq!(next(&mut changes).await, Change::Synced(Kind::Speakers));
     assert_eq!(next(&mut changes).await, told(&["n1"]));
     assert_eq!(log.lock().unwrap().len(), 10);
@@ -64,10 +69,12 @@ async fn a_changed_node_is_a_reason_to_look_at_once() {
         _ => pods(&[]),
     });
     assert_eq!(next(&mut changes).await, told(&["n1"]));
+    assert_eq!(next(&mut changes).await, addresses(&["10.0.0.1"]));
     let began = tokio::time::Instant::now();
     node_changed.notify_one();
     assert_eq!(next(&mut changes).await, Change::Synced(Kind::Speakers));
     assert_eq!(next(&mut changes).await, told(&[]));
+    assert_eq!(next(&mut changes).await, addresses(&[]));
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
@@ -75,9 +82,11 @@ async fn a_changed_node_is_a_reason_to_look_at_once() {
 async fn nobody_can_tell_without_labels_or_without_the_grant() {
     let (mut changes, log, _) = start(None, |_| pods(&["n1"]));
     assert_eq!(next(&mut changes).await, Change::Speakers(None));
+    assert_eq!(next(&mut changes).await, Change::SpeakerAddresses(None));
     assert_eq!(next(&mut changes).await, Change::Synced(Kind::Speakers));
     assert!(log.lock().unwrap().is_empty());
     let (mut changes, _, _) = start(Some("a=b"), |_| fake::status(403, "Forbidden", "no"));
     assert_eq!(next(&mut changes).await, Change::Speakers(None));
+    assert_eq!(next(&mut changes).await, Change::SpeakerAddresses(None));
     assert_eq!(next(&mut changes).await, Change::Synced(Kind::Speakers));
 }
