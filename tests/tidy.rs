@@ -221,13 +221,62 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         "drivers know no policy",
     ),
     (
+        "src/memberlist/wire.rs",
+        &[
+            "tokio",
+            "crate::config",
+            "crate::view",
+            "std::time",
+            "socket2",
+        ],
+        "wire knows bytes: no time, no state, no sockets",
+    ),
+    (
+        "src/memberlist/wire",
+        &[
+            "tokio",
+            "crate::config",
+            "crate::view",
+            "std::time",
+            "socket2",
+        ],
+        "wire knows bytes: no time, no state, no sockets",
+    ),
+    (
+        "src/memberlist/standing.rs",
+        &["tokio", "crate::config", "crate::view", "socket2"],
+        "machines have no sockets",
+    ),
+    (
+        "src/memberlist/driver.rs",
+        &[
+            "crate::config",
+            "crate::controller",
+            "crate::speaker",
+            "crate::cluster",
+            "crate::layer2",
+        ],
+        "drivers know no policy",
+    ),
+    (
+        "src/memberlist/driver",
+        &[
+            "crate::config",
+            "crate::controller",
+            "crate::speaker",
+            "crate::cluster",
+            "crate::layer2",
+        ],
+        "drivers know no policy",
+    ),
+    (
         "src/cluster",
-        &["crate::layer2", "crate::allocator"],
+        &["crate::layer2", "crate::memberlist", "crate::allocator"],
         "the cluster knows no protocols",
     ),
     (
         "src/cluster.rs",
-        &["crate::layer2", "crate::allocator"],
+        &["crate::layer2", "crate::memberlist", "crate::allocator"],
         "the cluster knows no protocols",
     ),
 ];

@@ -177,3 +177,31 @@ fn every_program_shows_its_process_as_client_libraries_do() {
     assert!(text.contains("ferrolb_build_info{commit=\""));
     assert!(text.contains("ferrolb_log_lines_dropped_total 0\n"));
 }
+
+#[test]
+fn the_gossip_has_figures_of_its_own() {
+    use crate::memberlist::swim;
+    use crate::memberlist::wire::Dropped;
+    let counters = memberlist_driver::Counters {
+        received: 7,
+        members: 3,
+        dropped: vec![(Dropped::Undecryptable, 2), (Dropped::Empty, 0)],
+        swim: swim::Counters {
+            deaths: 1,
+            ..swim::Counters::default()
+        },
+        ..memberlist_driver::Counters::default()
+    };
+    let page = page(move |out: &mut Exposition| memberlist(&counters, out));
+    for line in [
+        "# TYPE ferrolb_memberlist_members gauge",
+        "ferrolb_memberlist_members 3",
+        "# TYPE ferrolb_memberlist_datagrams_received_total counter",
+        "ferrolb_memberlist_datagrams_received_total 7",
+        "ferrolb_memberlist_deaths_total 1",
+        "ferrolb_memberlist_dropped_total{reason=\"empty\"} 0",
+        "ferrolb_memberlist_dropped_total{reason=\"undecryptable\"} 2",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}: {page}");
+    }
+}

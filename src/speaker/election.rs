@@ -34,7 +34,8 @@
 //!   node's MAC address keep working meanwhile, as kube-proxy still forwards there.
 //! * A speaker is killed, or its node dies: nobody answers until the others notice (pod list, Node object, gossip).
 //! * A speaker starts: with gossip it joins once it knows all that it needs to announce, and announces as soon as the
-//!   first member has answered; the others hear of it in the same moment. Without, it announces what the hash gives it at
+//!   first member has answered; the others hear of it in the same moment, and go on answering for a fifth of a second
+//!   (`memberlist::standing`). Without, it announces what the hash gives it at
 //!   once; the others stop when they see its pod Ready, 10 s and more later with upstream's probes. Until then both own.
 //!   The newcomer's gratuitous burst is the later one, so that clients are with the node that stays the owner.
 //! * All speakers start together (power cut): the nodes with ready endpoints are candidates until the first pod is Ready;

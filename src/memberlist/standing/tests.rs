@@ -58,6 +58,7 @@ fn one_whom_nobody_answers_tells_nothing_until_somebody_does() {
     host.roster.joined(0, 2);
     assert_eq!(host.look(&["a"]), Some(Standing::Unheard));
     assert_eq!(host.look(&["a"]), None);
+    // At once: it decides who counts.
     assert_eq!(host.look(&["a", "c"]), Some(members(&["a", "c"])));
 }
 
@@ -78,6 +79,34 @@ fn patience_ends() {
     assert_eq!(host.look(&["a"]), None);
     host.now = deadline;
     assert_eq!(host.look(&["a"]), Some(Standing::Unheard));
+    assert_eq!(host.roster.next_deadline(), None);
+}
+
+#[test]
+fn who_goes_is_told_at_once_and_who_comes_a_moment_later() {
+    let mut host = Host::new(true);
+    // The first that is found is told with all others.
+    assert_eq!(host.look(&["a", "b", "c"]), Some(members(&["a", "b", "c"])));
+    assert_eq!(host.roster.next_deadline(), None);
+    let came = host.now;
+    assert_eq!(host.look(&["a", "b", "c", "d"]), None);
+    assert_eq!(host.roster.next_deadline(), Some(came + GRACE));
+    host.now += GRACE / 2;
+    assert_eq!(host.look(&["a", "b", "d", "e"]), Some(members(&["a", "b"])));
+    // One that is gone before it was told was never there; its next arrival is another.
+    host.now += GRACE / 4;
+    assert_eq!(host.look(&["a", "b", "d"]), None);
+    assert_eq!(host.look(&["a", "b", "d", "e"]), None);
+    host.now = came + GRACE;
+    assert_eq!(
+        host.look(&["a", "b", "d", "e"]),
+        Some(members(&["a", "b", "d"]))
+    );
+    host.now += GRACE;
+    assert_eq!(
+        host.look(&["a", "b", "d", "e"]),
+        Some(members(&["a", "b", "d", "e"]))
+    );
     assert_eq!(host.roster.next_deadline(), None);
 }
 

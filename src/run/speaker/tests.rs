@@ -11,6 +11,8 @@ use crate::cluster::WriteError;
 use crate::logging::Journal;
 use crate::view::{ConfigMap, Endpoint, Endpoints, Node, Service, StatusWrite};
 
+mod gossip;
+
 #[derive(Clone, Default)]
 struct Fake(Arc<Mutex<Vec<KubernetesEvent>>>);
 
@@ -677,4 +679,23 @@ fn metrics_of(metrics: &Arc<metrics::Speaker>) -> u64 {
     line.and_then(|line| line.split(' ').nth(1)?.parse::<f64>().ok())
         .map(|count| format!("{count}").parse().unwrap())
         .unwrap()
+}
+
+#[test]
+fn gossip_that_cannot_begin_says_what_to_do() {
+    let memberlist = |bind_address: &str| Memberlist {
+        bind_address: bind_address.to_owned(),
+        bind_port: Some(1),
+        labels: "app=metallb".to_owned(),
+        secret_key: crate::cli::speaker::Secret(String::new()),
+    };
+    for (node, bind_address, says) in [
+        ("node-1", "eth0", "METALLB_ML_BIND_ADDR"),
+        ("node 1", "127.0.0.1", "-node-name"),
+        ("node-1", "192.0.2.1", "status.podIP"),
+    ] {
+        let started = start_gossip(node, &memberlist(bind_address), &Journal::silent());
+        let error = started.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }
