@@ -1,5 +1,6 @@
 //! What does not fit a schema, in words that help.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Place;
@@ -127,7 +128,7 @@ impl fmt::Display for FaultKind {
                 write!(f, " where {wanted} is wanted")
             }
             Self::TagMismatch { found, tag } => {
-                write!(f, "{} is tagged as {tag}", in_words(found))
+                write!(f, "{} is tagged as {}", in_words(found), as_written(tag))
             }
             Self::Base64 => f.write_str("!!binary without valid base64"),
             Self::MergeWantsMap => {
@@ -146,8 +147,8 @@ impl fmt::Display for FaultKind {
 }
 
 /// A type as people call it.
-fn in_words(tag: &str) -> &str {
-    match tag {
+fn in_words(tag: &str) -> Cow<'_, str> {
+    Cow::Borrowed(match tag {
         "!!null" => "nothing",
         "!!bool" => "boolean",
         "!!int" => "number",
@@ -156,7 +157,16 @@ fn in_words(tag: &str) -> &str {
         "!!timestamp" => "date",
         "!!seq" => "a list",
         "!!map" => "a mapping",
-        other => other,
+        other => return as_written(other),
+    })
+}
+
+/// A tag; one that is long or has odd characters (a tag may escape any: `!%0A`) is quoted, so that a message is one line.
+fn as_written(tag: &str) -> Cow<'_, str> {
+    if tag.len() <= 40 && tag.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Cow::Borrowed(tag)
+    } else {
+        Cow::Owned(quote(&shorten(tag)))
     }
 }
 

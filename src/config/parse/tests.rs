@@ -453,3 +453,16 @@ proptest! {
         prop_assert_eq!(cidrs.last().unwrap().broadcast(), last);
     }
 }
+
+#[test]
+fn a_tag_with_escaped_control_characters_is_told_in_one_line() {
+    for text in [
+        "!$%0A",
+        "peers: [!%1B%5B31m 5]",
+        "peers: !<a%0Ab> 5",
+        "peers: [{my-asn: !x%0Ay z}]",
+    ] {
+        let refused = parse(text, Mode::FerroLb).expect_err(text).to_string();
+        assert!(!refused.contains(char::is_control), "{text}: {refused:?}");
+    }
+}
