@@ -133,3 +133,6 @@ pub fn listed<T: Display>(items: impl ExactSizeIterator<Item = T>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

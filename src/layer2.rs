@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 pub use pnet_base::MacAddr;
 
-use crate::journal::{Level, Record};
+use crate::journal::{Level, Record, listed};
 
 pub mod wire;
 
@@ -127,9 +127,6 @@ pub enum Report {
     },
 }
 
-/// How many names or addresses a sentence lists before it says "and more".
-const LISTED: usize = 5;
-
 impl Report {
     /// The sentence for people: what is wrong, where, and what to do.
     #[must_use]
@@ -144,8 +141,8 @@ impl Report {
                  kube-ipvs0) on {}, so clients reach the wrong node; set `strictARP: true` in kube-proxy's \
                  configuration (mode `ipvs`) and restart kube-proxy, or set net.ipv4.conf.all.arp_ignore=1 and \
                  net.ipv4.conf.all.arp_announce=2 on every node",
-                list(addresses.iter()),
-                list(interfaces.iter()),
+                listed(addresses.iter()),
+                listed(interfaces.iter()),
             ),
             Self::StrictArpMended => {
                 "strict ARP: the kernel no longer answers for the addresses of kube-ipvs0"
@@ -182,8 +179,8 @@ impl Report {
                 addresses,
             } => Record::event("strictARPOff", self.message())
                 .at(Level::Warn)
-                .with("ips", list(addresses.iter()))
-                .with("interface", list(interfaces.iter())),
+                .with("ips", listed(addresses.iter()))
+                .with("interface", listed(interfaces.iter())),
             Self::StrictArpMended => Record::event("strictARPMended", self.message()),
             Self::AddressOnHost { ip, interface } => Record::event("addressOnHost", self.message())
                 .at(Level::Warn)
@@ -196,15 +193,6 @@ impl Report {
             }
         }
     }
-}
-
-fn list<T: ToString>(items: impl ExactSizeIterator<Item = T>) -> String {
-    let total = items.len();
-    let mut text: Vec<String> = items.take(LISTED).map(|item| item.to_string()).collect();
-    if total > LISTED {
-        text.push(format!("and {} more", total - LISTED));
-    }
-    text.join(", ")
 }
 
 #[cfg(test)]

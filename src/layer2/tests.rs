@@ -17,9 +17,3 @@ fn a_report_names_the_setting_that_mends_it() {
     assert_eq!(report.event_reason(), Some("StrictARPOff"));
     assert_eq!(report.record().level, Level::Warn);
 }
-
-#[test]
-fn a_long_list_is_cut_and_says_so() {
-    assert_eq!(list([1, 2, 3, 4, 5].iter()), "1, 2, 3, 4, 5");
-    assert_eq!(list(0..7_usize), "0, 1, 2, 3, 4, and 2 more");
-}
