@@ -322,13 +322,15 @@ impl Build<'_, '_, '_> {
         specs: Vec<BgpAdvertisement>,
         families: (bool, bool),
     ) -> Vec<BgpAdvertisement> {
-        let mut merged: Vec<BgpAdvertisement> = Vec::new();
+        // With the communities that each has, so that uniting many takes no time.
+        let mut merged: Vec<(BgpAdvertisement, BTreeSet<String>)> = Vec::new();
         for spec in specs {
+            let known = spec.communities.iter().cloned().collect();
             let same = merged
                 .iter_mut()
-                .find(|other| same_routes(other, &spec, families));
-            let Some(other) = same else {
-                merged.push(spec);
+                .find(|(other, _)| same_routes(other, &spec, families));
+            let Some((other, united)) = same else {
+                merged.push((spec, known));
                 continue;
             };
             let (conflict, what) = if self.mode == BgpMode::Native {
@@ -352,7 +354,7 @@ impl Build<'_, '_, '_> {
                         "convert with --advertisements merge",
                     );
                 }
-                merged.push(spec);
+                merged.push((spec, known));
                 continue;
             }
             if conflict {
@@ -366,14 +368,13 @@ impl Build<'_, '_, '_> {
                 *other = spec;
             } else {
                 other.local_pref = other.local_pref.max(spec.local_pref);
-                let known: BTreeSet<String> = other.communities.iter().cloned().collect();
                 let more = spec.communities.into_iter();
                 other
                     .communities
-                    .extend(more.filter(|text| !known.contains(text)));
+                    .extend(more.filter(|text| united.insert(text.clone())));
             }
         }
-        merged
+        merged.into_iter().map(|(spec, _)| spec).collect()
     }
 
     /// Different local preferences in one pool, which the releases allow under different conditions.

@@ -342,12 +342,14 @@ impl Checks<'_, '_, '_> {
             }
         }
         if self.target >= Release::new(13, 10) && announces(config, true) {
+            let echoing: HashSet<&str> = config
+                .bfd_profiles
+                .iter()
+                .filter(|profile| profile.echo_mode)
+                .map(|profile| profile.name.as_str())
+                .collect();
             for (index, peer) in raw.peers.value.iter().enumerate() {
-                let profile = config
-                    .bfd_profiles
-                    .iter()
-                    .find(|profile| profile.name == peer.bfd_profile.value);
-                if profile.is_some_and(|profile| profile.echo_mode) {
+                if echoing.contains(peer.bfd_profile.value.as_str()) {
                     self.findings.add(
                         Level::Blocked,
                         "MIG027",
