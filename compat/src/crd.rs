@@ -1,6 +1,6 @@
 //! The custom resources that MetalLB has had instead of the ConfigMap since 0.13, as far as 0.12 can mean them.
 //!
-//! Each resource knows its manifest ([`Resource::manifest`]); which of the fields without meaning are in it (`status`,
+//! [`read`] takes manifests; what 0.12 cannot mean is a fault. Each resource knows its manifest ([`Resource::manifest`]); which of the fields without meaning are in it (`status`,
 //! `creationTimestamp` …) is a matter of [`Dress`].
 //!
 //! Upstream: `api/v1beta1`, `api/v1beta2`.
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::go::duration::GoDuration;
 use crate::yaml::emit::Value;
+
+pub mod read;
 
 /// A resource: its name, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]

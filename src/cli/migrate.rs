@@ -1,6 +1,6 @@
 //! `ferrolb migrate`: from the ConfigMap to custom resources. See [`crate::migrate`] for what is converted and how.
 //!
-//! Exit codes: [`DONE`], [`INVALID`], [`USAGE`], [`FINDINGS`], [`BLOCKED`], [`IO`].
+//! Exit codes: [`DONE`], [`INVALID`], [`USAGE`], [`FINDINGS`], [`BLOCKED`], [`DIFFERENT`], [`IO`].
 //!
 //! Invariant: a file is written whole or not at all: where anything is refused the previous one is untouched. No password is in any
 //! message.
@@ -22,6 +22,7 @@ use crate::migrate::{
 mod atomic;
 pub mod configmaptocrs;
 mod json;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,8 @@ pub const USAGE: u8 = 2;
 pub const FINDINGS: u8 = 3;
 /// The target cannot express the configuration.
 pub const BLOCKED: u8 = 4;
+/// The resources do not mean what the configuration means.
+pub const DIFFERENT: u8 = 5;
 /// A file cannot be read or written.
 pub const IO: u8 = 6;
 
@@ -50,6 +53,7 @@ pub struct MigrateArgs {
 #[derive(Debug, Clone, clap::Subcommand)]
 enum MigrateCommand {
     Convert(ConvertArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Convert a ConfigMap to custom resources, without loss
@@ -168,6 +172,7 @@ pub fn run(
 ) -> io::Result<u8> {
     match &args.command {
         MigrateCommand::Convert(args) => run_convert(args, stdin, stdout, stderr),
+        MigrateCommand::Verify(args) => verify::run(args, stdin, stdout, stderr),
     }
 }
 
@@ -201,11 +206,7 @@ fn run_convert(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> io::Result<u8> {
-    let name = if args.input == Path::new("-") {
-        "<stdin>".to_owned()
-    } else {
-        args.input.display().to_string()
-    };
+    let name = shown(&args.input);
     let text = match read_text(&args.input, stdin) {
         Ok(text) => text,
         Err(error) => {
@@ -264,6 +265,15 @@ fn run_convert(
         Some(level) if level >= least => FINDINGS,
         _ => DONE,
     })
+}
+
+/// A file's name in messages.
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") {
+        "<stdin>".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }
 
 /// The text of a file.

@@ -72,13 +72,8 @@ fn resources(text: &str, options: &Options) -> Vec<Resource> {
 }
 
 fn peers(resources: &[Resource]) -> Vec<&BgpPeer> {
-    let peer = |resource: &'_ Resource| match &resource.spec {
-        Spec::Peer(_) => true,
-        _ => false,
-    };
     resources
         .iter()
-        .filter(|resource| peer(resource))
         .filter_map(|resource| match &resource.spec {
             Spec::Peer(peer) => Some(peer),
             _ => None,

@@ -12,9 +12,9 @@ use std::net::IpAddr;
 
 use ferrolb_compat::crd::{BgpAdvertisement, BgpPeer, IpAddressPool, NodeSelector, Resource, Spec};
 use ferrolb_compat::go::ip::{parse_cidr, parse_ip};
-use ferrolb_compat::migrate::{Release, buggy};
+use ferrolb_compat::migrate::{Release, buggy, to_k8s};
 
-use super::{BgpMode, Rename};
+use super::{ANNOTATION_ORIGINAL_NAME, BgpMode, Rename, names};
 use crate::config::{Config, Operator, Protocol};
 
 /// A difference.
@@ -153,6 +153,45 @@ pub fn compare(
         });
     }
     differences
+}
+
+/// The renames that resources tell of: by their annotation, or because they have the name that upstream's converter or ours
+/// makes of a pool's.
+#[must_use]
+pub fn renames(config: &Config, resources: &[Resource]) -> Vec<Rename> {
+    let mut original = BTreeMap::new();
+    let mut pools = BTreeSet::new();
+    for resource in resources {
+        if matches!(resource.spec, Spec::Pool(_)) {
+            pools.insert(resource.name.as_str());
+            if let Some(from) = resource.annotations.get(ANNOTATION_ORIGINAL_NAME) {
+                original.insert(from.as_str(), resource.name.as_str());
+            }
+        }
+    }
+    let ours = names::assign(config.pools.iter().map(|pool| pool.name.as_str()), "pool");
+    let mut renames = Vec::new();
+    for pool in &config.pools {
+        let from = pool.name.as_str();
+        if pools.contains(from) {
+            continue;
+        }
+        let told = original.get(from).map(|to| (*to).to_owned());
+        let made = || {
+            ours.get(from)
+                .filter(|to| pools.contains(to.as_str()))
+                .cloned()
+        };
+        let upstreams = || to_k8s(from).filter(|to| pools.contains(to.as_str()));
+        if let Some(to) = told.or_else(made).or_else(upstreams) {
+            renames.push(Rename {
+                kind: "IPAddressPool",
+                from: from.to_owned(),
+                to,
+            });
+        }
+    }
+    renames
 }
 
 impl Pool {
@@ -394,7 +433,13 @@ fn of_resources(resources: &[Resource], target: Release, mode: BgpMode) -> Resul
             Spec::L2Advertisement(pools) => pools,
             _ => continue,
         };
-        for name in pools {
+        // Upstream: one that names no pool is for all of them.
+        let all: Vec<String> = if pools.is_empty() {
+            model.pools.keys().cloned().collect()
+        } else {
+            Vec::new()
+        };
+        for name in pools.iter().chain(&all) {
             let pool = model.pools.get_mut(name).ok_or_else(|| {
                 format!(
                     "{} names the pool {name}, which is not there",

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Parser;
 
 use super::configmaptocrs::{Log, Request, generate};
-use super::{BLOCKED, DONE, FINDINGS, INVALID, IO, MigrateArgs, run};
+use super::{BLOCKED, DIFFERENT, DONE, FINDINGS, INVALID, IO, MigrateArgs, run};
 
 #[derive(Parser)]
 struct Words {
@@ -16,7 +16,12 @@ struct Words {
 
 /// Exit status, standard output, standard error.
 fn convert(words: &[&str], stdin: &str) -> (u8, String, String) {
-    let all = ["migrate", "convert"].iter().chain(words);
+    command("convert", words, stdin)
+}
+
+/// The same for any command.
+fn command(name: &str, words: &[&str], stdin: &str) -> (u8, String, String) {
+    let all = ["migrate", name].into_iter().chain(words.iter().copied());
     let args = Words::try_parse_from(all).unwrap().args;
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = run(&args, &mut stdin.as_bytes(), &mut out, &mut err).unwrap();
@@ -156,4 +161,80 @@ fn the_drop_in_program_reads_and_writes_upstreams_files() {
         assert!(told.contains("failed to generate resources: "), "{told}");
     }
     assert_eq!(fs::read_to_string(&output).unwrap(), before);
+}
+
+#[test]
+fn what_was_converted_is_equivalent_until_somebody_changes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("crs.yaml");
+    let crs = file.to_str().unwrap();
+    let text = "peers:\n- {my-asn: 65010, peer-asn: 65020, peer-address: 203.0.113.1, password: hunter2, hold-time: 1h30m}\n\
+                address-pools:\n- {name: My_Pool, protocol: bgp, addresses: [192.0.2.0/24], bgp-advertisements: [{localpref: 5, communities: [x]}]}\n\
+                bgp-communities: {x: 65010:7}\n";
+    let (code, _, err) = convert(&["-", "-o", crs], text);
+    assert_eq!(code, DONE, "{err}");
+    let equivalent = "EQUIVALENT target=0.16.1 mode=native renames=1\n";
+    assert_eq!(
+        command("verify", &["-", "--crs", crs], text),
+        (DONE, equivalent.to_owned(), String::new())
+    );
+    let converted = fs::read_to_string(&file).unwrap();
+    for (from, to, want) in [
+        ("192.0.2.0/24", "192.0.2.0/25", "pool my-pool: "),
+        ("localPref: 5", "localPref: 6", "pool my-pool: "),
+        ("holdTime: 1h30m0s", "holdTime: 1h31m0s", "peers: "),
+        ("aHVudGVyMg==", "aHVudGVyMw==", "peers: "),
+        ("65010:7", "65010:8", "pool my-pool: "),
+        (
+            "peerASN:",
+            "vrf: red\n  peerASN:",
+            "spec.vrf is nothing that 0.12 can mean",
+        ),
+        ("peerASN:", "peerAsn:", "spec.peerAsn: "),
+        (
+            "name: communities",
+            "name: communities\n  labels: {a: b}",
+            "EQUIVALENT",
+        ),
+    ] {
+        assert!(converted.contains(from), "{converted}");
+        fs::write(&file, converted.replace(from, to)).unwrap();
+        let (code, out, _) = command("verify", &["-", "--crs", crs], text);
+        assert!(out.contains(want), "{to}: {out}");
+        assert_eq!(
+            code,
+            if want == "EQUIVALENT" {
+                DONE
+            } else {
+                DIFFERENT
+            }
+        );
+        assert!(!out.contains("hunter"), "{out}");
+    }
+}
+
+#[test]
+fn upstreams_own_files_are_read_and_judged() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let judge = |case: &str, release: &str| {
+        let input = golden.join(format!("config/{case}/in.yaml"));
+        let crs = golden.join(format!("migrate/{case}/want-{release}.yaml"));
+        let words = [
+            input.to_str().unwrap(),
+            "--crs",
+            crs.to_str().unwrap(),
+            "--target-version",
+            release,
+        ];
+        let (code, out, _) = command("verify", &words, "");
+        (code, out)
+    };
+    for release in ["0.13.7", "0.14.9", "0.16.1"] {
+        let (code, out) = judge("t01-minimal-l2", release);
+        assert_eq!(code, DONE, "{out}");
+    }
+    // Upstream's file has a node label's value that YAML took for something else.
+    let (code, out) = judge("t09-sel-variety", "0.16.1");
+    assert_eq!(code, DIFFERENT);
+    assert!(out.starts_with("peers: "), "{out}");
 }
