@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use ferrolb_compat::crd::{Dress, read};
+use ferrolb_compat::yaml::emit;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -182,6 +184,12 @@ fn converted_means_the_same(
                 continue;
             };
             converted += 1;
+            let mut file = String::new();
+            for resource in resources {
+                file.push_str("---\n");
+                emit::write(&mut file, &resource.manifest("lb", Dress::default()));
+            }
+            prop_assert_eq!(&read::read(&file), &Ok(resources.clone()), "{}", file);
             let found =
                 verify::compare(config, resources, &conversion.renames, options.target, mode);
             prop_assert!(
