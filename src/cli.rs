@@ -21,6 +21,7 @@ use ferrolb_compat::go::flag::{FlagSet, Parsed, Stop};
 pub mod check;
 pub mod controller;
 pub mod flags;
+pub mod migrate;
 pub mod speaker;
 pub mod standalone;
 mod status;
@@ -74,6 +75,7 @@ enum Command {
     /// Assigns and announces addresses on this host, from a folder of manifests, without Kubernetes
     Standalone(standalone::Args),
     Check(check::CheckArgs),
+    Migrate(migrate::MigrateArgs),
     /// Prints the version
     Version,
 }
@@ -102,13 +104,7 @@ fn run_program(program: Program, name: &str, words: &[String]) -> ExitCode {
     match program {
         Program::Controller => controller::main(name, words),
         Program::Speaker => speaker::main(name, words),
-        Program::ConfigMapToCrs => {
-            eprintln!(
-                "{name}: this release of FerroLB cannot convert a ConfigMap to the resources of MetalLB 0.13 yet. \
-                 Nothing was read or written."
-            );
-            ExitCode::FAILURE
-        }
+        Program::ConfigMapToCrs => migrate::configmaptocrs::main(name, words),
     }
 }
 
@@ -135,6 +131,15 @@ fn run_own(words: &[String]) -> ExitCode {
                 );
                 // A report that nobody takes (a closed pipe) has no verdict.
                 ended.map_or(ExitCode::from(check::USAGE), ExitCode::from)
+            }
+            Command::Migrate(args) => {
+                let ended = migrate::run(
+                    &args,
+                    &mut std::io::stdin().lock(),
+                    &mut std::io::stdout().lock(),
+                    &mut std::io::stderr().lock(),
+                );
+                ended.map_or(ExitCode::from(migrate::IO), ExitCode::from)
             }
             Command::Version => version(),
         },

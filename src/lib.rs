@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | contract of the machines | [`machine`], [`journal`] |
 //! | values | [`ip`], [`config`], [`view`] |
-//! | policy | [`allocator`], [`controller`], [`speaker`] |
+//! | policy | [`allocator`], [`controller`], [`speaker`], [`migrate`] |
 //! | protocols | [`layer2`], [`memberlist`] |
 //! | the world (feature `io`) | `cluster`, `metrics`, `logging`, `http`, `run`, `cli` |
 //!
@@ -24,6 +24,8 @@ pub mod config;
 pub mod view;
 
 pub mod allocator;
+
+pub mod migrate;
 
 pub mod controller;
 

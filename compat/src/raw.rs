@@ -53,6 +53,8 @@ macro_rules! record {
     };
 }
 
+pub(crate) use record;
+
 record! {
     /// The whole document.
     pub struct ConfigFile {

@@ -4,6 +4,8 @@
 //! scalar keeps its written form (`007`, `1.10`, `yes`). [`decode`] turns nodes into values of a schema by yaml.v2's rules for
 //! what a scalar means ([`resolve`]) and reports every type error at once.
 //!
+//! The other way, [`emit`] writes values as Kubernetes' Go tools do.
+//!
 //! Not here: the schema itself ([`crate::raw`]) and what its values mean.
 //!
 //! Upstream: `gopkg.in/yaml.v2` 2.4, `UnmarshalStrict`. Its scanner is a port of libyaml; ours is granit-parser, which
@@ -18,6 +20,7 @@ use std::fmt;
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, StructureStyle};
 
 pub mod decode;
+pub mod emit;
 pub mod fault;
 pub mod resolve;
 

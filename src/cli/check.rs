@@ -106,7 +106,7 @@ pub fn run(
 }
 
 /// The bytes of the file.
-fn read(path: &Path, stdin: &mut dyn Read) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path, stdin: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path == Path::new("-") {
         stdin.take(MAX_FILE + 1).read_to_end(&mut bytes)?;

@@ -314,7 +314,7 @@ fn is_time(text: &str) -> bool {
 }
 
 /// RFC 4648 §4 with padding; line breaks are skipped. Bytes that are no UTF-8 become replacement characters.
-fn decode_base64(text: &str) -> Option<String> {
+pub(crate) fn decode_base64(text: &str) -> Option<String> {
     let digits: Vec<u8> = text
         .bytes()
         .filter(|byte| !matches!(byte, b'\r' | b'\n'))

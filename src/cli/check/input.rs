@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::config::error::{Diagnostic, Severity};
 use crate::config::mode::Mode;
 use crate::config::parse::{Examined, examine, examine_node};
+use crate::migrate::Source;
 
 /// A file that was checked.
 #[derive(Debug)]
@@ -62,10 +63,58 @@ impl Checked {
 /// Finds the configuration in a file and checks it.
 #[must_use]
 pub fn check(text: &str, mode: Mode) -> Checked {
+    match locate(text) {
+        Ok(located) => located.check(text, mode),
+        Err(missing) => Checked::without_config(&missing.subject, missing.diagnostic),
+    }
+}
+
+/// A file in which there is no configuration, or too many.
+#[derive(Debug)]
+pub struct Missing {
+    /// What is in the file instead.
+    pub subject: String,
+    /// What to say about it.
+    pub diagnostic: Diagnostic,
+}
+
+/// Where the configuration is in a file.
+#[derive(Debug)]
+pub struct Located {
+    /// What it is in the file: `ConfigMap metallb-system/config`.
+    pub subject: String,
+    /// The namespace of its ConfigMap, if it has one.
+    pub namespace: Option<String>,
+    /// How it is written there.
+    form: Form,
+}
+
+/// How a configuration is written in a file.
+#[derive(Debug)]
+enum Form {
+    /// It is the file.
+    Bare,
+    /// As a text: of which key, its text, its place and its style.
+    Text(&'static str, String, Place, Style),
+    /// As a part of a document.
+    Node(Document, NodeId),
+}
+
+/// Finds the configuration in a file.
+///
+/// # Errors
+/// There is none, or nobody can tell which one is meant.
+pub fn locate(text: &str) -> Result<Located, Box<Missing>> {
+    let missing = |subject: &str, diagnostic| {
+        Err(Box::new(Missing {
+            subject: subject.to_owned(),
+            diagnostic,
+        }))
+    };
     // A configuration of its own may be followed by what is no YAML: only its first document counts. The same goes for
     // a file that cannot be read at all: checking it says why.
     let Ok(documents) = Document::parse_all(text) else {
-        return bare(text, mode);
+        return Ok(Located::bare());
     };
     let mut maps = Vec::new();
     let mut is_manifest = false;
@@ -76,8 +125,8 @@ pub fn check(text: &str, mode: Mode) -> Checked {
         }
     }
     match choose(&maps) {
-        Choice::One(map) => map.check(text, mode),
-        Choice::Several(names) => Checked::without_config(
+        Choice::One(map) => map.locate(),
+        Choice::Several(names) => missing(
             "several ConfigMaps",
             note(
                 "several-configs",
@@ -86,7 +135,7 @@ pub fn check(text: &str, mode: Mode) -> Checked {
                 "check them one by one",
             ),
         ),
-        Choice::None if is_manifest => Checked::without_config(
+        Choice::None if is_manifest => missing(
             "manifests",
             match maps.first() {
                 Some(map) => note(
@@ -103,7 +152,60 @@ pub fn check(text: &str, mode: Mode) -> Checked {
                 ),
             },
         ),
-        Choice::None => helm(text, &documents, mode).unwrap_or_else(|| bare(text, mode)),
+        Choice::None => Ok(helm(documents).unwrap_or_else(Located::bare)),
+    }
+}
+
+impl Located {
+    /// The whole file.
+    fn bare() -> Self {
+        Self {
+            subject: "configuration".to_owned(),
+            namespace: None,
+            form: Form::Bare,
+        }
+    }
+
+    /// The configuration itself; `file` is the text that it was found in.
+    #[must_use]
+    pub fn source<'a>(&'a self, file: &'a str) -> Source<'a> {
+        match &self.form {
+            Form::Bare => Source::Text(file),
+            Form::Text(_, text, ..) => Source::Text(text),
+            Form::Node(document, node) => Source::Node(document, *node),
+        }
+    }
+
+    /// Diagnostics of the configuration with their places in the file.
+    #[must_use]
+    pub fn in_file(&self, file: &str, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        match &self.form {
+            Form::Bare | Form::Node(..) => diagnostics,
+            Form::Text(_, text, place, style) => {
+                let offsets = Offsets::of(file, *place, text, *style);
+                diagnostics
+                    .iter()
+                    .map(|diagnostic| {
+                        if diagnostic.line == 0 {
+                            diagnostic.clone()
+                        } else {
+                            offsets.in_file(file, text, diagnostic)
+                        }
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// Checks it.
+    fn check(self, file: &str, mode: Mode) -> Checked {
+        match self.form {
+            Form::Bare => bare(file, mode),
+            Form::Text(name, text, place, style) => {
+                embedded(self.subject, name, file, place, &text, style, mode)
+            }
+            Form::Node(document, node) => inline(self.subject, file, &document, node, mode),
+        }
     }
 }
 
@@ -224,33 +326,28 @@ impl Map<'_> {
             .map_or(Place::BEGIN, |node| node.place)
     }
 
-    /// Checks its text.
-    fn check(&self, file: &str, mode: Mode) -> Checked {
+    /// Its text.
+    fn locate(&self) -> Result<Located, Box<Missing>> {
         let node = self.config.and_then(|id| self.document.resolved(id));
         match node {
-            Some(
-                node @ Node {
-                    content: Content::Scalar(text, style),
-                    ..
-                },
-            ) => embedded(
-                self.title(),
-                "data.config",
-                file,
-                node.place,
-                text,
-                *style,
-                mode,
-            ),
-            _ => Checked::without_config(
-                &self.title(),
-                note(
+            Some(Node {
+                content: Content::Scalar(text, style),
+                place,
+                ..
+            }) => Ok(Located {
+                subject: self.title(),
+                namespace: self.meta("namespace").map(str::to_owned),
+                form: Form::Text("data.config", text.to_string(), *place, *style),
+            }),
+            _ => Err(Box::new(Missing {
+                subject: self.title(),
+                diagnostic: note(
                     "config-not-text",
                     node.map_or(self.place(), |node| node.place),
                     "`data.config` is no text: the API server refuses this ConfigMap".to_owned(),
                     "write `config: |` and indent what follows",
                 ),
-            ),
+            })),
         }
     }
 }
@@ -269,32 +366,31 @@ fn bare(text: &str, mode: Mode) -> Checked {
 }
 
 /// Helm values: `configInline` of MetalLB's chart, or of the chart as a part of another.
-fn helm(text: &str, documents: &[Document], mode: Mode) -> Option<Checked> {
-    let document = documents.first()?;
+fn helm(documents: Vec<Document>) -> Option<Located> {
+    let document = documents.into_iter().next()?;
     let root = document.root()?;
     let inline = document.get(root, "configInline").or_else(|| {
         let chart = document.get(root, "metallb")?;
         document.get(chart, "configInline")
     })?;
-    let subject = "Helm values, configInline".to_owned();
-    if let Node {
-        content: Content::Scalar(inner, style),
-        place,
-        ..
-    } = document.resolved(inline)?
-        && *style != Style::Plain
-    {
-        return Some(embedded(
-            subject,
-            "configInline",
-            text,
-            *place,
-            inner,
-            *style,
-            mode,
-        ));
-    }
-    let examined = examine_node(document, inline, mode);
+    let form = match document.resolved(inline)? {
+        Node {
+            content: Content::Scalar(text, style),
+            place,
+            ..
+        } if *style != Style::Plain => Form::Text("configInline", text.to_string(), *place, *style),
+        _ => Form::Node(document, inline),
+    };
+    Some(Located {
+        subject: "Helm values, configInline".to_owned(),
+        namespace: None,
+        form,
+    })
+}
+
+/// A configuration that is a part of a document.
+fn inline(subject: String, file: &str, document: &Document, node: NodeId, mode: Mode) -> Checked {
+    let examined = examine_node(document, node, mode);
     let mut diagnostics = join(&examined);
     for diagnostic in &mut diagnostics {
         if diagnostic.path.is_empty() {
@@ -303,14 +399,14 @@ fn helm(text: &str, documents: &[Document], mode: Mode) -> Option<Checked> {
             diagnostic.path.insert_str(0, "configInline.");
         }
     }
-    Some(Checked {
+    Checked {
         subject,
-        secrets: secrets_in(text),
+        secrets: secrets_in(file),
         diagnostics,
         unkept: examined.unkept,
         config: examined.config,
         inner: None,
-    })
+    }
 }
 
 /// Errors, then warnings.

@@ -1,0 +1,470 @@
+//! From 0.12's ConfigMap to the custom resources of MetalLB 0.13 and later, without loss.
+//!
+//! [`convert`] takes what 0.12 would run, nothing else: strict keys, scalars as they are written, the first document. It gives
+//! resources that the target release takes and that mean the same there, or says what the target cannot express.
+//! [`verify`] compiles both sides to one model and compares them.
+//!
+//! With [`Options::compat`] the resources are those of upstream's converter of that release (`ferrolb_compat::migrate`); what the
+//! target refuses is refused just the same.
+//!
+//! What it is not: no file, no cluster. In: a text and [`Options`]. Out: a [`Conversion`].
+//!
+//! Invariant: no finding holds a password.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use ferrolb_compat::crd::Resource;
+use ferrolb_compat::migrate::{self as upstream, Faults, Release};
+use ferrolb_compat::raw::ConfigFile;
+use ferrolb_compat::yaml::{Document, NodeId, Place};
+
+use crate::config::Config;
+use crate::config::error::{Diagnostic, Severity};
+use crate::config::mode::Mode;
+use crate::config::parse::{Examined, examine, examine_node};
+
+mod build;
+mod checks;
+pub mod names;
+mod scalars;
+pub mod verify;
+
+#[cfg(test)]
+mod tests;
+
+/// Annotation of a renamed resource: the name that it had in the ConfigMap.
+pub const ANNOTATION_ORIGINAL_NAME: &str = "ferrolb.io/original-name";
+
+/// The BGP implementation of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BgpMode {
+    /// MetalLB's own.
+    Native,
+    /// FRR in the speaker's pod.
+    Frr,
+    /// FRR-K8s, from 0.14.
+    FrrK8s,
+}
+
+impl BgpMode {
+    /// The word of the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Frr => "frr",
+            Self::FrrK8s => "frr-k8s",
+        }
+    }
+
+    /// Whether FRR speaks BGP.
+    #[must_use]
+    pub fn is_frr(self) -> bool {
+        !matches!(self, Self::Native)
+    }
+
+    /// What the target's chart takes unless told otherwise.
+    #[must_use]
+    pub fn of_chart(target: Release) -> Self {
+        if target < Release::new(13, 10) {
+            Self::Native
+        } else if target < Release::new(16, 0) {
+            Self::Frr
+        } else {
+            Self::FrrK8s
+        }
+    }
+}
+
+impl fmt::Display for BgpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for BgpMode {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        [Self::Native, Self::Frr, Self::FrrK8s]
+            .into_iter()
+            .find(|mode| mode.as_str() == word)
+            .ok_or("must be native, frr or frr-k8s")
+    }
+}
+
+/// What becomes of passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Passwords {
+    /// A Secret each.
+    #[default]
+    Secret,
+    /// Plain text in the peer.
+    Inline,
+}
+
+/// What becomes of advertisements of one pool that make the same route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Advertisements {
+    /// One that says what 0.12 did with them.
+    #[default]
+    Merge,
+    /// Each stays; where the target would not do the same it is refused.
+    OnePerEntry,
+}
+
+/// Upstream's converter, to be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compat {
+    /// Its release.
+    pub release: Release,
+    /// Whether it is repeated with its faults: what it reads wrongly, what it writes wrongly, and no check of the target.
+    pub bugs: bool,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The release that will read the resources.
+    pub target: Release,
+    /// Its BGP implementation; `None`: native if 0.12's native mode takes the configuration, else FRR.
+    pub mode: Option<BgpMode>,
+    /// The minor version of the cluster's Kubernetes (36 of 1.36), if known.
+    pub kubernetes: Option<u32>,
+    /// Passwords.
+    pub passwords: Passwords,
+    /// Advertisements.
+    pub advertisements: Advertisements,
+    /// Codes of findings that do not stop the conversion.
+    pub allow: BTreeSet<String>,
+    /// Upstream's converter instead of ours.
+    pub compat: Option<Compat>,
+}
+
+impl Default for Options {
+    /// The newest release.
+    fn default() -> Self {
+        Self {
+            target: Release::NEWEST,
+            mode: None,
+            kubernetes: None,
+            passwords: Passwords::Secret,
+            advertisements: Advertisements::Merge,
+            allow: BTreeSet::new(),
+            compat: None,
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// It works, and something changes.
+    Warning,
+    /// The target cannot express it: nothing is written.
+    Blocked,
+    /// 0.12 does not run this configuration: nothing is written.
+    Invalid,
+}
+
+/// Something to say about the conversion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What and where. Its code is `MIGnnn`, or the code of 0.12's own refusal.
+    pub diagnostic: Diagnostic,
+}
+
+/// A resource that could not keep its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rename {
+    /// `IPAddressPool` or `BFDProfile`.
+    pub kind: &'static str,
+    /// In the ConfigMap.
+    pub from: String,
+    /// In the resources.
+    pub to: String,
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Conversion {
+    /// The resources, in the order in which to apply them; `None`: it was refused.
+    pub resources: Option<Vec<Resource>>,
+    /// The names that changed.
+    pub renames: Vec<Rename>,
+    /// What is to say, the worst first, then by place.
+    pub findings: Vec<Finding>,
+    /// What 0.12 runs, where it does.
+    pub config: Option<Config>,
+    /// The BGP implementation that was converted for.
+    pub mode: Option<BgpMode>,
+}
+
+impl Conversion {
+    /// The worst level.
+    #[must_use]
+    pub fn worst(&self) -> Option<Level> {
+        self.findings.iter().map(|finding| finding.level).max()
+    }
+}
+
+/// A configuration.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// The text of the ConfigMap's `config`.
+    Text(&'a str),
+    /// A part of a document, as in Helm values.
+    Node(&'a Document, NodeId),
+}
+
+/// Converts a configuration.
+#[must_use]
+pub fn convert(source: Source<'_>, options: &Options) -> Conversion {
+    if let Some(Compat {
+        release,
+        bugs: true,
+    }) = options.compat
+    {
+        return repeat(source, release);
+    }
+    let examined = match source {
+        Source::Text(text) => examine(text, Mode::FerroLb),
+        Source::Node(document, node) => examine_node(document, node, Mode::FerroLb),
+    };
+    let Some(config) = examined.config.clone() else {
+        return not_run(examined);
+    };
+    let parsed;
+    let (document, root) = match source {
+        Source::Text(text) => {
+            // It was read a moment ago.
+            parsed = Document::parse(text).unwrap_or_default();
+            (&parsed, parsed.root())
+        }
+        Source::Node(document, node) => (document, Some(node)),
+    };
+    let raw = match root {
+        Some(root) => ConfigFile::decode_node(document, root).value,
+        None => ConfigFile::default(),
+    };
+    let mode = options.mode.unwrap_or_else(|| checks::guess_mode(source));
+    let mut findings = Findings::new(options);
+    findings.later_documents(&examined);
+    scalars::look(document, &raw, &mut findings);
+    checks::look(&raw, &config, mode, options, &mut findings);
+    let built = match options.compat {
+        None => Some(build::build(&raw, &config, mode, options, &mut findings)),
+        Some(compat) => match upstream::convert(&raw, compat.release, Faults::MENDED) {
+            Ok(resources) => {
+                let renames = upstreams_renames(&raw, &resources);
+                Some((resources, renames))
+            }
+            Err(error) => {
+                let help = "convert without --compat, or with --bug-compat";
+                findings.add(Level::Blocked, "compat", "", None, error.to_string(), help);
+                None
+            }
+        },
+    };
+    let findings = findings.sorted();
+    let stopped = findings
+        .iter()
+        .any(|finding| finding.level >= Level::Blocked);
+    let (resources, renames) = built.unzip();
+    Conversion {
+        resources: resources.filter(|_| !stopped),
+        renames: renames.unwrap_or_default(),
+        findings,
+        config: Some(config),
+        mode: Some(mode),
+    }
+}
+
+/// The names that upstream's converter changed.
+fn upstreams_renames(raw: &ConfigFile, resources: &[Resource]) -> Vec<Rename> {
+    let named = |kind| {
+        let of_kind = resources
+            .iter()
+            .filter(move |resource| resource.spec.kind() == kind);
+        of_kind.map(|resource| resource.name.as_str())
+    };
+    let pools = raw.address_pools.value.iter().map(|pool| &pool.name.value);
+    let profiles = raw
+        .bfd_profiles
+        .value
+        .iter()
+        .map(|profile| &profile.name.value);
+    let pools = pools
+        .zip(named("IPAddressPool"))
+        .map(|names| ("IPAddressPool", names));
+    let profiles = profiles
+        .zip(named("BFDProfile"))
+        .map(|names| ("BFDProfile", names));
+    pools
+        .chain(profiles)
+        .filter(|(_, (from, to))| from != to)
+        .map(|(kind, (from, to))| Rename {
+            kind,
+            from: from.clone(),
+            to: to.to_owned(),
+        })
+        .collect()
+}
+
+/// Upstream's converter with all its faults: it reads what 0.12 does not run, and checks nothing.
+fn repeat(source: Source<'_>, release: Release) -> Conversion {
+    let raw = match source {
+        Source::Text(text) => match Document::parse(text) {
+            Ok(document) => upstream::lax::read(&document, document.root()),
+            Err(_) => return not_run(examine(text, Mode::FerroLb)),
+        },
+        Source::Node(document, node) => upstream::lax::read(document, Some(node)),
+    };
+    let converted = raw.map_err(|error| error.to_string()).and_then(|raw| {
+        upstream::convert(&raw, release, Faults::REPEATED).map_err(|error| error.to_string())
+    });
+    match converted {
+        Ok(resources) => Conversion {
+            resources: Some(resources),
+            ..Conversion::default()
+        },
+        Err(message) => Conversion {
+            findings: vec![finding(Level::Invalid, "compat", "", None, message, "")],
+            ..Conversion::default()
+        },
+    }
+}
+
+/// The code of the migration for one of the configuration's own.
+fn code(code: &'static str) -> &'static str {
+    match code {
+        "unknown-field" => "MIG001",
+        "duplicate-field" | "duplicate-key" => "MIG002",
+        "wrong-type" | "tag-mismatch" => "MIG003",
+        "unknown-protocol" => "MIG004",
+        "layer2-advertisements" => "MIG005",
+        "duplicate-peer" => "MIG006",
+        "duplicate-advertisement" => "MIG007",
+        "cidr-overlap" => "MIG008",
+        "later-document" => "MIG011",
+        other => other,
+    }
+}
+
+/// 0.12 refuses it.
+fn not_run(examined: Examined) -> Conversion {
+    let findings = examined.errors.into_iter().map(|diagnostic| Finding {
+        level: Level::Invalid,
+        diagnostic: Diagnostic {
+            code: code(diagnostic.code),
+            ..diagnostic
+        },
+    });
+    Conversion {
+        findings: findings.collect(),
+        ..Conversion::default()
+    }
+}
+
+/// A finding; an empty help is none.
+fn finding(
+    level: Level,
+    code: &'static str,
+    path: impl Into<String>,
+    place: Option<Place>,
+    message: impl Into<String>,
+    help: &str,
+) -> Finding {
+    let number = |number: u32| usize::try_from(number).unwrap_or_default();
+    Finding {
+        level,
+        diagnostic: Diagnostic {
+            severity: if level >= Level::Blocked {
+                Severity::Error
+            } else {
+                Severity::Warning
+            },
+            code,
+            message: message.into(),
+            path: path.into(),
+            line: place.map_or(0, |place| number(place.line)),
+            column: place.map_or(0, |place| number(place.column)),
+            span: place.map_or(0..0, |place| place.span()),
+            help: (!help.is_empty()).then(|| help.to_owned()),
+        },
+    }
+}
+
+/// The most findings that are kept.
+const MAX_FINDINGS: usize = 1000;
+
+/// The findings so far.
+struct Findings<'o> {
+    findings: Vec<Finding>,
+    options: &'o Options,
+}
+
+impl<'o> Findings<'o> {
+    fn new(options: &'o Options) -> Self {
+        Self {
+            findings: Vec::new(),
+            options,
+        }
+    }
+
+    /// Whether findings of this code do not stop the conversion.
+    fn is_allowed(&self, code: &str) -> bool {
+        self.options.allow.contains(code)
+    }
+
+    fn add(
+        &mut self,
+        level: Level,
+        code: &'static str,
+        path: impl Into<String>,
+        place: Option<Place>,
+        message: impl Into<String>,
+        help: &str,
+    ) {
+        let level = if level == Level::Blocked && self.is_allowed(code) {
+            Level::Warning
+        } else {
+            level
+        };
+        // What stops the conversion is always kept.
+        if self.findings.len() < MAX_FINDINGS || level >= Level::Blocked {
+            self.findings
+                .push(finding(level, code, path, place, message, help));
+        }
+    }
+
+    /// What follows the first document is not read.
+    fn later_documents(&mut self, examined: &Examined) {
+        for warning in &examined.warnings {
+            if warning.code == "later-document" {
+                self.findings.push(Finding {
+                    level: Level::Warning,
+                    diagnostic: Diagnostic {
+                        code: code(warning.code),
+                        ..warning.clone()
+                    },
+                });
+            }
+        }
+    }
+
+    /// The worst first, then by place.
+    fn sorted(mut self) -> Vec<Finding> {
+        self.findings.sort_by(|a, b| {
+            let key = |finding: &Finding| finding.diagnostic.span.start;
+            b.level.cmp(&a.level).then(key(a).cmp(&key(b)))
+        });
+        self.findings
+    }
+}
