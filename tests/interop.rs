@@ -8,6 +8,7 @@
     clippy::disallowed_methods,
     reason = "a test on real processes waits in real time"
 )]
+#![expect(clippy::print_stdout, reason = "how long it took, for the reader")]
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
