@@ -8,13 +8,15 @@
     clippy::disallowed_methods,
     reason = "a test on real processes waits in real time"
 )]
+#![expect(clippy::disallowed_types, reason = "a test speaks to real sockets")]
 #![expect(clippy::print_stdout, reason = "how long it took, for the reader")]
 
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use ferrolb::memberlist::standing::Standing;
-use ferrolb::memberlist::wire::Dropped;
+use ferrolb::memberlist::wire::{Dropped, Message, Name, Ping, Suspect, encode_message};
 
 #[path = "interop/memberlist/nodes.rs"]
 mod nodes;
@@ -290,4 +292,72 @@ fn they_meet_by_ipv6() {
     too.should_join(&[joins_us.address()]);
     all_see(&[&ours, &too], &[&joins_us], &["go", "ours", "ours-too"]);
     assert_eq!(joins_us.complaints(), [""; 0]);
+}
+
+fn encoded(message: &Message) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_message(message, &mut bytes);
+    bytes
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn slander_is_refuted_by_each_in_the_others_eyes() {
+    let (ours, go) = pair(with(""));
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let accuse = |node: &str, to| {
+        let claim = Message::Suspect(Suspect {
+            incarnation: 1,
+            node: Name::new(node).unwrap(),
+            from: Name::new("nobody").unwrap(),
+        });
+        stranger.send_to(&encoded(&claim), to).unwrap();
+    };
+    // Go suspects us, tells us, and hears the contrary.
+    accuse("ours", go.address());
+    until(
+        "our refutation",
+        || ours.gossip.counters().swim.refutations == 1,
+        || format!("{} {}", ours.state(), go.state()),
+    );
+    // We suspect Go, tell it, and hear the contrary.
+    accuse("go", ours.address());
+    until(
+        "Go's refutation",
+        || {
+            let log = go.complaints();
+            log.iter().any(|line| line.contains("Refuting"))
+        },
+        || format!("{} {}", ours.state(), go.state()),
+    );
+    // Past the end of a suspicion that nobody had refuted (4 s).
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(6) {
+        all_see(&[&ours], &[&go], &["go", "ours"]);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let swim = ours.gossip.counters().swim;
+    assert_eq!((swim.deaths, swim.suspicions), (0, 1), "{}", ours.state());
+    assert_eq!(ours.departures("go"), [""; 0]);
+    assert_eq!(go.addresses_joined("ours"), [ours.address()]);
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn ping_for_another_name_is_answered_by_neither() {
+    let (ours, go) = pair(with(""));
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let ask = |name: &str, to| {
+        let node = Name::new(name);
+        let ping = Message::Ping(Ping { seq_no: 7, node });
+        stranger.send_to(&encoded(&ping), to).unwrap();
+        stranger.recv_from(&mut [0; 2048]).is_ok()
+    };
+    for (name, at) in [("ours", ours.address()), ("go", go.address())] {
+        assert!(!ask("another", at), "{name}");
+        assert!(ask(name, at), "{name}");
+    }
 }
