@@ -196,7 +196,7 @@ macro_rules! in_all_modes {
     ($($scenario:ident),+ $(,)?) => {
         in_all_modes!(@ plain, Mode { secret: "", compress: false }, $($scenario),+);
         in_all_modes!(@ compressed, Mode { secret: "", compress: true }, $($scenario),+);
-        in_all_modes!(@ encrypted, Mode { secret: "AAECAwQFBgcICQoLDA0ODw", compress: false }, $($scenario),+);
+        in_all_modes!(@ encrypted, Mode { secret: "s3cret", compress: false }, $($scenario),+);
         in_all_modes!(@ as_metallb, Mode { secret: "AAECAwQFBgcICQoLDA0ODw", compress: true }, $($scenario),+);
     };
     (@ $mode:ident, $value:expr, $($scenario:ident),+) => {
