@@ -249,6 +249,8 @@ struct Reader<'t> {
     text: &'t str,
     /// The events.
     parser: Parser<'t, granit_parser::StrInput<'t>>,
+    /// Up to this byte no control character was found.
+    checked: usize,
 }
 
 /// A collection that is not complete.
@@ -273,6 +275,7 @@ impl<'t> Reader<'t> {
         Self {
             text,
             parser: Parser::new_from_str_with_options(text, options),
+            checked: 0,
         }
     }
 
@@ -346,17 +349,20 @@ impl<'t> Reader<'t> {
     }
 
     /// Upstream: libyaml's reader refuses control characters wherever they stand.
-    fn refuse_control_characters(&self, end: Place) -> Result<(), SyntaxError> {
-        let read = usize::try_from(end.start)
+    fn refuse_control_characters(&mut self, end: Place) -> Result<(), SyntaxError> {
+        let from = self.checked;
+        let end = usize::try_from(end.start)
             .ok()
-            .and_then(|end| self.text.get(..end))
-            .unwrap_or(self.text);
+            .filter(|end| self.text.is_char_boundary(*end))
+            .unwrap_or(self.text.len());
+        let read = self.text.get(from..end).unwrap_or_default();
+        self.checked = end.max(from);
         let is_refused = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
         match read.char_indices().find(|(_, c)| is_refused(*c)) {
             None => Ok(()),
             Some((offset, c)) => Err(SyntaxError {
                 message: format!("control character U+{:04X}", u32::from(c)),
-                place: place_at(self.text, offset, c.len_utf8()),
+                place: place_at(self.text, from + offset, c.len_utf8()),
                 help: Some("remove it, or write it as an escape between double quotes"),
             }),
         }

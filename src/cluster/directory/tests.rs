@@ -468,7 +468,14 @@ async fn a_dry_run_writes_nothing_and_minds_no_other() {
     let mut rig = Rig::new();
     rig.write("web.yaml", &web(80));
     rig.start().await;
-    let before = fs::read(rig.path(STATE_FILE)).unwrap();
+    // what the running instance has to say of the Service is on disk soon after it was told
+    let before = loop {
+        let now = fs::read(rig.path(STATE_FILE)).unwrap();
+        if String::from_utf8_lossy(&now).contains("default/web") {
+            break now;
+        }
+        tokio::task::yield_now().await;
+    };
     let Err(error) = rig.try_open(rig.options()).await else {
         panic!("two instances");
     };
