@@ -1,6 +1,6 @@
 //! From the ConfigMap to custom resources as upstream's converter (`configmaptocrs`) does, release by release.
 //!
-//! [`convert`] gives the resources, [`write()`] the file that upstream wrote for them, byte for byte. Where upstream is
+//! [`convert()`] gives the resources, [`write()`] the file that upstream wrote for them, byte for byte. Where upstream is
 //! plainly wrong it is so only with [`Faults::REPEATED`]; [`lax`] reads a configuration as wrongly as upstream's converter.
 //!
 //! What it is not: the better conversion, which `ferrolb migrate convert` makes unless told otherwise.

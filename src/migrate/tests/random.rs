@@ -232,9 +232,3 @@ fn run(cases: u32) {
 fn what_is_converted_means_the_same() {
     run(100);
 }
-
-#[test]
-#[ignore = "needs ten minutes: 10,000 configurations for each of 36 targets"]
-fn what_is_converted_means_the_same_over_many_configurations() {
-    run(10_000);
-}
