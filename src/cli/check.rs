@@ -38,7 +38,7 @@ pub struct CheckArgs {
     /// configuration itself, or Helm values with configInline
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
-    /// Whose limits to check: MetalLB 0.12's native BGP, its FRR mode, or FerroLB, which serves all of it
+    /// Whose limits to check: MetalLB 0.12's native BGP, its FRR mode, or FerroLB, which takes all of it
     #[arg(long, value_name = "MODE", default_value = "ferrolb", value_parser = parse_mode)]
     pub mode: Mode,
     /// How to report
