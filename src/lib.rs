@@ -8,7 +8,7 @@
 //! | contract of the machines | [`machine`], [`journal`] |
 //! | values | [`ip`], [`config`], [`view`] |
 //! | policy | [`allocator`], [`controller`], [`speaker`], [`migrate`] |
-//! | protocols | [`layer2`], [`memberlist`] |
+//! | protocols | [`layer2`], [`bgp`], [`bfd`], [`memberlist`] |
 //! | the world (feature `io`) | `cluster`, `metrics`, `logging`, `http`, `run`, `cli` |
 //!
 //! What upstream fixed lives in the crate `ferrolb_compat`.
@@ -32,6 +32,10 @@ pub mod controller;
 pub mod speaker;
 
 pub mod layer2;
+
+pub mod bgp;
+
+pub mod bfd;
 
 pub mod memberlist;
 

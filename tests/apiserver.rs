@@ -95,12 +95,12 @@ fn manifests() {
     let _ = try_run("kubectl", &["create", "namespace", "other"]);
 }
 
-/// No Services of a test's, no Events, no ConfigMap.
+/// No Services, whoever left them (they would hold addresses), no Events, no ConfigMap.
 fn clear() {
+    for (space, name) in services() {
+        kubectl(&["delete", "service", "-n", &space, &name]);
+    }
     for space in ["default", "other"] {
-        for name in services_in(space) {
-            kubectl(&["delete", "service", "-n", space, &name]);
-        }
         let _ = try_run("kubectl", &["delete", "events", "-n", space, "--all"]);
     }
     let _ = try_run(
@@ -109,13 +109,20 @@ fn clear() {
     );
 }
 
-fn services_in(namespace: &str) -> Vec<String> {
-    get(&["services", "-n", namespace])["items"]
+/// All Services but the API server's own: namespace and name.
+fn services() -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    get(&["services", "--all-namespaces"])["items"]
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(|s| s["metadata"]["name"].as_str().map(str::to_owned))
-        .filter(|name| name != "kubernetes")
+        .map(|s| {
+            (
+                text(&s["metadata"]["namespace"]),
+                text(&s["metadata"]["name"]),
+            )
+        })
+        .filter(|(_, name)| name != "kubernetes")
         .collect()
 }
 
