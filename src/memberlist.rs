@@ -8,6 +8,7 @@
 //! | [`wire`] | bytes: msgpack bodies, compound, compression, checksum, encryption, stream framing |
 //! | [`keyring`] | the key that MetalLB derives from its secret |
 //! | [`swim`] | time: who is alive, by probes, suspicion and gossip |
+//! | [`heartbeat`] | who of our own kind has fallen silent, in less than half a second (machine, part of `swim`) |
 //! | [`standing`] | what a speaker may conclude from it |
 //! | `driver` (feature `io`) | the sockets, the clock, one thread |
 
@@ -16,6 +17,10 @@ pub mod wire;
 pub mod keyring;
 
 pub mod swim;
+
+pub mod heartbeat;
+
+mod random;
 
 pub mod standing;
 

@@ -321,7 +321,12 @@ impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
         match report {
             Report::StrictArpOff { .. } => self.seat.metrics.set_strict_arp_off(true),
             Report::StrictArpMended => self.seat.metrics.set_strict_arp_off(false),
-            Report::Log(_) | Report::AddressOnHost { .. } | Report::AddressOffHost { .. } => {}
+            Report::Log(_)
+            | Report::AddressOnHost { .. }
+            | Report::AddressOffHost { .. }
+            | Report::Conflict { .. }
+            | Report::ConflictOver { .. }
+            | Report::Stations(_) => {}
         }
         self.seat.journal.write(report.record());
         let Some(reason) = report.event_reason() else {
@@ -344,7 +349,10 @@ impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
             Report::Log(_)
             | Report::StrictArpOff { .. }
             | Report::StrictArpMended
-            | Report::AddressOffHost { .. } => Vec::new(),
+            | Report::AddressOffHost { .. }
+            | Report::Conflict { .. }
+            | Report::ConflictOver { .. }
+            | Report::Stations(_) => Vec::new(),
         };
         if services.is_empty() {
             // The kubelet's own Events about its Node carry the name as uid, and that is what `kubectl describe` looks for.

@@ -18,7 +18,7 @@ use crate::memberlist::standing::{Roster, Standing};
 use crate::memberlist::swim::{
     self, Departure, Event, Input, Output, Packet, Random, RequestId, Swim,
 };
-use crate::memberlist::wire::{Dropped, MAX_DATAGRAM, Message, decode_datagram};
+use crate::memberlist::wire::{Dropped, Encoder, MAX_DATAGRAM, Message, decode_datagram};
 
 /// Datagrams that are read before anything else has its turn.
 const BATCH: usize = 64;
@@ -39,14 +39,25 @@ pub(super) struct SetUp {
     pub(super) journal: Journal,
 }
 
+/// What the thread is told while it runs.
+pub(super) struct Told {
+    pub(super) peers: watch::Receiver<Peers>,
+    pub(super) leaves: mpsc::Receiver<oneshot::Sender<()>>,
+    pub(super) fast: watch::Receiver<bool>,
+}
+
 /// Runs a member from when it is told its peers until nobody holds it any more.
 pub(super) async fn run(
     set_up: SetUp,
     datagrams: std::net::UdpSocket,
     streams: std::net::TcpListener,
-    mut peers: watch::Receiver<Peers>,
-    mut leaves: mpsc::Receiver<oneshot::Sender<()>>,
+    told: Told,
 ) {
+    let Told {
+        mut peers,
+        mut leaves,
+        mut fast,
+    } = told;
     let journal = set_up.journal.clone();
     let adopted = UdpSocket::from_std(datagrams)
         .and_then(|datagrams| Ok((datagrams, TcpListener::from_std(streams)?)));
@@ -79,7 +90,8 @@ pub(super) async fn run(
         events.clone(),
     ));
     let first = peers.borrow_and_update().clone();
-    let mut member = Member::begin(set_up, datagrams, events, first);
+    let on = *fast.borrow_and_update();
+    let mut member = Member::begin(set_up, datagrams, events, first, on);
     loop {
         let deadline = member.next_deadline();
         tokio::select! {
@@ -91,6 +103,11 @@ pub(super) async fn run(
                 Err(_) => return,
             },
             Some(done) = leaves.recv() => member.leave(done),
+            // Its sender goes with that of the peers.
+            Ok(()) = fast.changed() => {
+                let on = *fast.borrow_and_update();
+                member.handle(Input::FastDetection(on));
+            }
             readable = member.datagrams.readable() => match readable {
                 Ok(()) => {}
                 Err(error) => member.cannot_receive(&error),
@@ -130,6 +147,8 @@ struct Member {
     datagrams: UdpSocket,
     buffer: Vec<u8>,
     wrapping: Wrapping,
+    /// The same without compression.
+    brief: Encoder,
     events: Events,
     dials: Arc<Semaphore>,
     /// Who waits for an answer of ours.
@@ -149,9 +168,18 @@ struct Member {
 }
 
 impl Member {
-    fn begin(set_up: SetUp, datagrams: UdpSocket, events: Events, peers: Peers) -> Self {
+    fn begin(
+        mut set_up: SetUp,
+        datagrams: UdpSocket,
+        events: Events,
+        peers: Peers,
+        fast: bool,
+    ) -> Self {
         let now = Instant::now();
         let can_ask = matches!(peers, Peers::These(_));
+        if let Some(kin) = &mut set_up.swim.kin {
+            kin.fast &= fast;
+        }
         (set_up.journal)(
             Record::event("gossipBegins", "joining the other speakers")
                 .with("node", &set_up.swim.name)
@@ -170,6 +198,10 @@ impl Member {
             swim: Swim::new(now, set_up.swim, Random::seeded(set_up.seed)),
             datagrams,
             buffer: vec![0; MAX_DATAGRAM],
+            brief: Encoder {
+                compress: false,
+                ..set_up.wrapping.encoder.clone()
+            },
             wrapping: set_up.wrapping,
             events,
             dials: Arc::new(Semaphore::new(STREAMS_OUT)),
@@ -358,11 +390,12 @@ impl Member {
             });
             return;
         };
-        let Ok(bytes) = self
-            .wrapping
-            .encoder
-            .datagram(&packet.parts, packet.crc, nonce)
-        else {
+        let encoder = if packet.brief {
+            &self.brief
+        } else {
+            &self.wrapping.encoder
+        };
+        let Ok(bytes) = encoder.datagram(&packet.parts, packet.crc, nonce) else {
             // The machine keeps its packets' budget: there is none that cannot be encoded.
             return self.figures.send_failures.add();
         };
@@ -397,6 +430,14 @@ impl Member {
             health: self.swim.health(),
             queued: self.swim.queued(),
             counters: *self.swim.counters(),
+            heartbeat: *self.swim.heartbeat().counters(),
+            watched: self.swim.heartbeat().watched().count(),
+            judged: self
+                .swim
+                .heartbeat()
+                .watched()
+                .filter(|(_, good)| *good)
+                .count(),
         });
         let now = Instant::now();
         let due = self.roster.next_deadline().is_some_and(|at| at <= now);

@@ -101,7 +101,7 @@ impl Loopback {
     pub(super) fn send(&self, command: Command) {
         let changed = match command {
             Command::Announce(ip) => locked(&self.shared.wanted).insert(ip),
-            Command::Withdraw(ip) => locked(&self.shared.wanted).remove(&ip),
+            Command::Withdraw(ip) | Command::Yield(ip) => locked(&self.shared.wanted).remove(&ip),
         };
         if changed {
             self.shared.changed.notify_one();
