@@ -134,12 +134,18 @@ async fn start(number: usize, gossip: Arc<Gossip>, timeline: &Timeline) -> Proce
     let speaker = Speaker::new(Params {
         node_name: node.clone(),
         without_endpoints_ready: false,
+        bgp_type: crate::speaker::BgpType::default(),
     });
     let timeline = timeline.clone();
     let world = World {
         cluster: Fake::default(),
-        send: move |command| timeline.0.lock().unwrap().push((now(), name, command)),
-        reports: reported,
+        layer2: Protocol {
+            send: move |command| timeline.0.lock().unwrap().push((now(), name, command)),
+            reports: reported,
+        },
+        bgp: silent(),
+        bfd: silent(),
+        announced: None,
         gossip: Some(gossip),
     };
     let task = tokio::spawn(drive(speaker, node, changed, world, seat));

@@ -85,6 +85,7 @@ fn of(facts: &Facts, loaded: bool, announced: bool, events: &[KeptEvent]) -> Sta
         events,
         problems: vec!["x".to_owned()],
         interfaces: BTreeMap::new(),
+        peers: Vec::new(),
         load_balancer_class: None,
     })
 }
