@@ -10,6 +10,7 @@
 //! | [`swim`] | time: who is alive, by probes, suspicion and gossip |
 //! | [`heartbeat`] | who of our own kind has fallen silent, in less than half a second (machine, part of `swim`) |
 //! | [`standing`] | what a speaker may conclude from it |
+//! | [`directory`] | whose station is that |
 //! | `driver` (feature `io`) | the sockets, the clock, one thread |
 
 pub mod wire;
@@ -23,6 +24,8 @@ pub mod heartbeat;
 mod random;
 
 pub mod standing;
+
+pub mod directory;
 
 #[cfg(feature = "io")]
 pub mod driver;

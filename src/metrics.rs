@@ -346,7 +346,7 @@ type Column = (&'static str, &'static str, fn(&layer2::Counters) -> u64);
 
 /// Layer 2's counters, by address.
 pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Exposition) {
-    let columns: [Column; 3] = [
+    let columns: [Column; 4] = [
         (
             metric::LAYER2_REQUESTS_RECEIVED,
             "Number of layer 2 requests received for an announced address.",
@@ -361,6 +361,11 @@ pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Expos
             metric::LAYER2_GRATUITOUS_SENT,
             "Number of gratuitous layer 2 packets sent for an announced address.",
             |counters| counters.gratuitous_sent,
+        ),
+        (
+            "metallb_layer2_conflicts_total",
+            "Number of times that another station was found to have an announced address as well.",
+            |counters| counters.conflicts,
         ),
     ];
     for (name, help, value) in columns {

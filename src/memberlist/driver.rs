@@ -34,12 +34,15 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use pnet_base::MacAddr;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::directory::Directory;
 use super::keyring::{Keyring, NonceBytes};
 use super::standing::Standing;
 use super::swim;
@@ -152,6 +155,8 @@ pub struct Gossip {
     peers: watch::Sender<Peers>,
     leave: mpsc::Sender<oneshot::Sender<()>>,
     fast: watch::Sender<bool>,
+    stations: watch::Sender<Vec<MacAddr>>,
+    directory: Arc<ArcSwap<Directory>>,
     standing: watch::Receiver<Standing>,
     figures: Arc<Figures>,
 }
@@ -206,6 +211,8 @@ impl Gossip {
         let (peers, peers_told) = watch::channel(Peers::Unsaid);
         let (leave, leaves) = mpsc::channel(4);
         let (fast, fast_told) = watch::channel(true);
+        let (stations, stations_told) = watch::channel(Vec::new());
+        let directory = Arc::new(ArcSwap::from_pointee(Directory::default()));
         let (standing, told) = watch::channel(Standing::default());
         let figures = Arc::new(Figures::default());
         let mut machine = swim::Params::lan(params.name, address, params.key.is_some());
@@ -222,6 +229,7 @@ impl Gossip {
                 random,
             },
             standing,
+            directory: directory.clone(),
             figures: figures.clone(),
             journal,
         };
@@ -234,6 +242,7 @@ impl Gossip {
                     peers: peers_told,
                     leaves,
                     fast: fast_told,
+                    stations: stations_told,
                 };
                 runtime.block_on(member::run(set_up, datagrams, streams, told));
             })
@@ -243,6 +252,8 @@ impl Gossip {
             peers,
             leave,
             fast,
+            stations,
+            directory,
             standing: told,
             figures,
         })
@@ -271,6 +282,17 @@ impl Gossip {
     pub fn set_fast_detection(&self, on: bool) {
         self.fast
             .send_if_modified(|fast| std::mem::replace(fast, on) != on);
+    }
+
+    /// The Ethernet addresses from which this node announces: speakers of our kind are told.
+    pub fn stations(&self, stations: Vec<MacAddr>) {
+        self.stations.send_replace(stations);
+    }
+
+    /// The node whose speaker has this station; `known_as`: addresses by which this host knows it.
+    #[must_use]
+    pub fn who(&self, station: MacAddr, known_as: &[IpAddr]) -> Option<Arc<str>> {
+        self.directory.load().who(station, known_as)
     }
 
     /// What may be concluded so far, and from now on: the newest counts.

@@ -61,6 +61,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pnet_base::MacAddr;
+
 use crate::journal;
 use crate::machine::Machine;
 use crate::memberlist::heartbeat::Heartbeat;
@@ -85,6 +87,8 @@ mod probe;
 
 mod stall;
 
+mod stations;
+
 mod suspicion;
 
 mod timing;
@@ -96,6 +100,7 @@ use broadcasts::Broadcasts;
 use exchange::{Dial, Joins};
 use members::Members;
 use probe::{Probe, Relay};
+use stations::Stations;
 use suspicion::Suspicion;
 
 pub use crate::memberlist::random::Random;
@@ -154,6 +159,8 @@ pub enum Input {
     Condemn(Name),
     /// Whether to watch others of our kind by heartbeats, and to be watched. Nothing happens where [`Params::kin`] is `None`.
     FastDetection(bool),
+    /// The Ethernet addresses from which this node announces: others of our kind are told.
+    Stations(Vec<MacAddr>),
     /// Tell the others that we leave. Answered by [`Output::LeaveDone`].
     Leave,
 }
@@ -189,6 +196,13 @@ pub enum Output {
         reached: usize,
         /// How many did not.
         failed: usize,
+    },
+    /// A member of our kind announces from these Ethernet addresses.
+    Stations {
+        /// Who.
+        name: Name,
+        /// All of them.
+        stations: Vec<MacAddr>,
     },
     /// The others know that we leave, as far as can be known: the sockets may be closed.
     LeaveDone,
@@ -350,6 +364,7 @@ pub struct Swim {
     /// The members changed since the heartbeats were told.
     census_changed: bool,
     told_widely: Option<Instant>,
+    stations: Stations,
 }
 
 impl Swim {
@@ -396,6 +411,7 @@ impl Swim {
             heartbeat,
             census_changed: true,
             told_widely: None,
+            stations: Stations::new(now),
             params,
         };
         let own = swim.own_claim();
@@ -493,6 +509,7 @@ impl Swim {
         self.rejoin_tick();
         self.dial_joins();
         self.heartbeat_tick();
+        self.stations_tick();
         self.finish_leave();
     }
 
@@ -527,6 +544,7 @@ impl Machine for Swim {
             Input::Peers(addresses) => self.set_peers(addresses),
             Input::Condemn(name) => self.condemn(name),
             Input::FastDetection(on) => self.set_fast(on),
+            Input::Stations(stations) => self.set_stations(stations),
             Input::Leave => self.leave(),
         }
         self.run_timers();
@@ -550,6 +568,7 @@ impl Machine for Swim {
             self.suspicions.values().map(Suspicion::deadline).min(),
             self.dials.values().map(|dial| dial.until).min(),
             self.heartbeat.next_deadline(),
+            self.stations_deadline(),
         ]
         .into_iter()
         .flatten()

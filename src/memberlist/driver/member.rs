@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use pnet_base::MacAddr;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -14,6 +16,7 @@ use super::streams::{self, Events, StreamEvent};
 use super::{Figures, Journal, Peers, STREAMS_OUT, Wrapping};
 use crate::journal::{Level, Record};
 use crate::machine::Machine as _;
+use crate::memberlist::directory::Directory;
 use crate::memberlist::standing::{Roster, Standing};
 use crate::memberlist::swim::{
     self, Departure, Event, Input, Output, Packet, Random, RequestId, Swim,
@@ -35,6 +38,7 @@ pub(super) struct SetUp {
     pub(super) seed: u64,
     pub(super) wrapping: Wrapping,
     pub(super) standing: watch::Sender<Standing>,
+    pub(super) directory: Arc<ArcSwap<Directory>>,
     pub(super) figures: Arc<Figures>,
     pub(super) journal: Journal,
 }
@@ -44,6 +48,7 @@ pub(super) struct Told {
     pub(super) peers: watch::Receiver<Peers>,
     pub(super) leaves: mpsc::Receiver<oneshot::Sender<()>>,
     pub(super) fast: watch::Receiver<bool>,
+    pub(super) stations: watch::Receiver<Vec<MacAddr>>,
 }
 
 /// Runs a member from when it is told its peers until nobody holds it any more.
@@ -57,6 +62,7 @@ pub(super) async fn run(
         mut peers,
         mut leaves,
         mut fast,
+        mut stations,
     } = told;
     let journal = set_up.journal.clone();
     let adopted = UdpSocket::from_std(datagrams)
@@ -92,6 +98,8 @@ pub(super) async fn run(
     let first = peers.borrow_and_update().clone();
     let on = *fast.borrow_and_update();
     let mut member = Member::begin(set_up, datagrams, events, first, on);
+    // Also what was told before.
+    stations.mark_changed();
     loop {
         let deadline = member.next_deadline();
         tokio::select! {
@@ -107,6 +115,10 @@ pub(super) async fn run(
             Ok(()) = fast.changed() => {
                 let on = *fast.borrow_and_update();
                 member.handle(Input::FastDetection(on));
+            }
+            Ok(()) = stations.changed() => {
+                let told = stations.borrow_and_update().clone();
+                member.handle(Input::Stations(told));
             }
             readable = member.datagrams.readable() => match readable {
                 Ok(()) => {}
@@ -163,6 +175,7 @@ struct Member {
     /// Whether there may be other conclusions than before.
     news: bool,
     standing: watch::Sender<Standing>,
+    directory: Arc<ArcSwap<Directory>>,
     figures: Arc<Figures>,
     journal: Journal,
 }
@@ -213,6 +226,7 @@ impl Member {
             said: Vec::new(),
             news: true,
             standing: set_up.standing,
+            directory: set_up.directory,
             figures: set_up.figures,
             journal: set_up.journal,
         };
@@ -359,8 +373,14 @@ impl Member {
                         let _ = reply.send(message);
                     }
                 }
+                Output::Stations { name, stations } => {
+                    self.write_down(|directory| directory.announces_from(&name, stations));
+                }
                 Output::Event(event) => {
                     self.news = true;
+                    if let Event::Joined { name, addr } = &event {
+                        self.write_down(|directory| directory.is_at(name, addr.ip()));
+                    }
                     (self.journal)(told(&event));
                 }
                 Output::Joined { reached, failed } => {
@@ -376,6 +396,12 @@ impl Member {
                 Output::Log(record) => (self.journal)(record),
             }
         }
+    }
+
+    fn write_down(&self, what: impl FnOnce(&mut Directory)) {
+        let mut directory = Directory::clone(&self.directory.load());
+        what(&mut directory);
+        self.directory.store(Arc::new(directory));
     }
 
     fn send(&mut self, packet: &Packet) {

@@ -233,8 +233,8 @@ fn without_a_word_of_others_there_is_no_verdict() {
 fn when_all_fall_silent_nobody_is_condemned_or_asked() {
     let mut bench = Bench::among(3);
     bench.mute = vec![1, 2, 3];
-    // The first to reach the limit may still ask those whose last answers are a moment younger.
-    bench.run_for(millis(400));
+    // The first to reach the limit may still ask those whose last answers are a moment younger, until it gives up.
+    bench.run_for(millis(1_100));
     bench.out.clear();
     bench.run_for(Duration::from_secs(5));
     assert_eq!(bench.dead(), []);

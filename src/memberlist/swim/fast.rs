@@ -76,6 +76,7 @@ impl Swim {
     pub(super) fn heartbeat_tick(&mut self) {
         // What they find out may change the members again; each round ends with fewer to find out about.
         while std::mem::take(&mut self.census_changed) {
+            self.stations.members_changed();
             let census = self.census();
             self.beat(Input::Census(census));
         }
@@ -96,7 +97,12 @@ impl Swim {
             && self.leaving.is_none()
             && let Some(message) = Kin::decode(data)
         {
-            self.beat(Input::Kin { from, message });
+            match message {
+                Kin::Stations(stations) => self.hear_stations(from, stations),
+                Kin::Question { .. } | Kin::Answer { .. } => {
+                    self.beat(Input::Kin { from, message });
+                }
+            }
         }
     }
 
