@@ -180,10 +180,10 @@ def rolling(address):
         "    time.sleep(max(0,0.02-(time.monotonic()-at)))\n"
         "print(n,len(lost),max([d for _,d in lost],default=0))\n"
     )
-    client = subprocess.Popen(("lab/client", "python3", "-c", script, address, "90"), text=True, stdout=subprocess.PIPE)
+    client = subprocess.Popen(("lab/client", "python3", "-c", script, address, "180"), text=True, stdout=subprocess.PIPE)
     time.sleep(3)
     kubectl("rollout", "restart", "daemonset/speaker", "-n", "metallb-system")
-    kubectl("rollout", "status", "daemonset/speaker", "-n", "metallb-system", "--timeout=80s")
+    kubectl("rollout", "status", "daemonset/speaker", "-n", "metallb-system", "--timeout=170s")
     asked, lost, longest = client.communicate()[0].split()
     print(f"rolling update: requests {asked} failed {lost} longest {float(longest) * 1000:.0f} ms", flush=True)
 

@@ -211,8 +211,9 @@ impl Watch {
             return Step::Condemn;
         }
         if waited >= params.give_up {
-            // Whom we asked may be gone as well: ask others.
+            // Whom we asked may be gone as well: ask others, soon. (Not at a time that is past: that would look like a late tick.)
             self.doubt = None;
+            self.trusted_until = self.trusted_until.max(now + params.interval);
             return Step::Nothing;
         }
         if now >= doubt.ask_at {
