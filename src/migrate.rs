@@ -27,6 +27,7 @@ use crate::config::parse::{Examined, examine, examine_node};
 
 mod build;
 mod checks;
+pub mod live;
 pub mod names;
 mod scalars;
 pub mod verify;
