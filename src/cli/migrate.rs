@@ -22,6 +22,7 @@ use crate::migrate::{
 mod atomic;
 pub mod configmaptocrs;
 mod json;
+mod schemas;
 mod verify;
 
 #[cfg(test)]
@@ -54,6 +55,7 @@ pub struct MigrateArgs {
 enum MigrateCommand {
     Convert(ConvertArgs),
     Verify(verify::VerifyArgs),
+    Schemas(schemas::SchemasArgs),
 }
 
 /// Convert a ConfigMap to custom resources, without loss
@@ -173,6 +175,7 @@ pub fn run(
     match &args.command {
         MigrateCommand::Convert(args) => run_convert(args, stdin, stdout, stderr),
         MigrateCommand::Verify(args) => verify::run(args, stdin, stdout, stderr),
+        MigrateCommand::Schemas(args) => schemas::run(args, stdout),
     }
 }
 
