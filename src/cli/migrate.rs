@@ -1,6 +1,6 @@
 //! `ferrolb migrate`: from the ConfigMap to custom resources. See [`crate::migrate`] for what is converted and how.
 //!
-//! Exit codes: [`DONE`], [`INVALID`], [`USAGE`], [`FINDINGS`], [`BLOCKED`], [`DIFFERENT`], [`IO`].
+//! Exit codes: [`DONE`], [`INVALID`], [`USAGE`], [`FINDINGS`], [`BLOCKED`], [`DIFFERENT`], [`IO`], [`HALF_WAY`].
 //!
 //! Invariant: a file is written whole or not at all: where anything is refused the previous one is untouched. No password is in any
 //! message.
@@ -22,6 +22,7 @@ use crate::migrate::{
 mod atomic;
 pub mod configmaptocrs;
 mod json;
+mod live;
 mod schemas;
 mod verify;
 
@@ -40,8 +41,9 @@ pub const FINDINGS: u8 = 3;
 pub const BLOCKED: u8 = 4;
 /// The resources do not mean what the configuration means.
 pub const DIFFERENT: u8 = 5;
-/// A file cannot be read or written.
+/// A file or the cluster cannot be read or written.
 pub const IO: u8 = 6;
+pub use live::HALF_WAY;
 
 /// From 0.12's ConfigMap to the custom resources of MetalLB 0.13 and later
 #[derive(Debug, Clone, clap::Args)]
@@ -56,6 +58,11 @@ enum MigrateCommand {
     Convert(ConvertArgs),
     Verify(verify::VerifyArgs),
     Schemas(schemas::SchemasArgs),
+    Plan(live::PlanArgs),
+    Services(live::ServicesArgs),
+    Diff(live::DiffArgs),
+    Apply(live::ApplyArgs),
+    Rollback(live::RollbackArgs),
 }
 
 /// Convert a ConfigMap to custom resources, without loss
@@ -176,6 +183,11 @@ pub fn run(
         MigrateCommand::Convert(args) => run_convert(args, stdin, stdout, stderr),
         MigrateCommand::Verify(args) => verify::run(args, stdin, stdout, stderr),
         MigrateCommand::Schemas(args) => schemas::run(args, stdout),
+        MigrateCommand::Plan(args) => live::run_plan(args, stdin, stdout, stderr),
+        MigrateCommand::Services(args) => live::run_services(args, stdin, stdout, stderr),
+        MigrateCommand::Diff(args) => live::run_diff(args, stdin, stdout, stderr),
+        MigrateCommand::Apply(args) => live::run_apply(args, stdin, stdout, stderr),
+        MigrateCommand::Rollback(args) => live::run_rollback(args, stdin, stdout, stderr),
     }
 }
 
