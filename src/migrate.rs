@@ -30,6 +30,7 @@ use crate::config::parse::{Examined, examine, examine_node};
 mod build;
 mod checks;
 pub mod codes;
+pub mod live;
 pub mod names;
 pub mod resources;
 pub mod reverse;

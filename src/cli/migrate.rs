@@ -1,6 +1,6 @@
 //! `ferrolb migrate`: from the ConfigMap to custom resources, and back. See [`crate::migrate`] for what is converted and how.
 //!
-//! Exit codes: [`DONE`], [`INVALID`], [`USAGE`], [`FINDINGS`], [`BLOCKED`], [`DIFFERENT`], [`IO`].
+//! Exit codes: [`DONE`], [`INVALID`], [`USAGE`], [`FINDINGS`], [`BLOCKED`], [`DIFFERENT`], [`IO`], [`HALF_WAY`].
 //!
 //! Invariant: a file is written whole or not at all: where anything is refused the previous one is untouched. No password is in any
 //! message.
@@ -18,6 +18,7 @@ mod atomic;
 pub mod configmaptocrs;
 mod convert;
 mod explain;
+mod live;
 mod output;
 mod report;
 mod reverse;
@@ -39,8 +40,9 @@ pub const FINDINGS: u8 = 3;
 pub const BLOCKED: u8 = 4;
 /// The resources do not mean what the configuration means.
 pub const DIFFERENT: u8 = 5;
-/// A file cannot be read or written.
+/// A file or the cluster cannot be read or written.
 pub const IO: u8 = 6;
+pub use live::HALF_WAY;
 
 /// From 0.12's ConfigMap to the custom resources of MetalLB 0.13 and later
 #[derive(Debug, Clone, clap::Args)]
@@ -58,6 +60,11 @@ enum MigrateCommand {
     Reverse(reverse::ReverseArgs),
     Explain(explain::ExplainArgs),
     Schemas(schemas::SchemasArgs),
+    Plan(Box<live::PlanArgs>),
+    Services(Box<live::ServicesArgs>),
+    Diff(Box<live::DiffArgs>),
+    Apply(Box<live::ApplyArgs>),
+    Rollback(live::RollbackArgs),
 }
 
 /// `--bgp-mode`.
@@ -105,6 +112,11 @@ pub fn run(
         MigrateCommand::Reverse(args) => reverse::run(args, stdin, stdout, stderr),
         MigrateCommand::Explain(args) => explain::run(args, stdout, stderr),
         MigrateCommand::Schemas(args) => schemas::run(args, stdout),
+        MigrateCommand::Plan(args) => live::run_plan(args, stdin, stdout, stderr),
+        MigrateCommand::Services(args) => live::run_services(args, stdin, stdout, stderr),
+        MigrateCommand::Diff(args) => live::run_diff(args, stdin, stdout, stderr),
+        MigrateCommand::Apply(args) => live::run_apply(args, stdin, stdout, stderr),
+        MigrateCommand::Rollback(args) => live::run_rollback(args, stdin, stdout, stderr),
     }
 }
 

@@ -22,31 +22,12 @@ use crate::migrate::{
     is_object_name, note,
 };
 
-/// What is converted, and how.
+/// What the resources are to be like; for a file and for a cluster.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct ConversionArgs {
-    /// The file, or `-` for standard input: a ConfigMap's manifest (YAML or JSON, alone, in a List or among others), the
-    /// configuration itself, or Helm values with configInline (also in a HelmRelease)
-    #[arg(value_name = "INPUT")]
-    input: PathBuf,
-    /// What the file is, where it does not show
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    format: Option<FormatWord>,
-    /// The name of the ConfigMap that the pods read (their --config)
-    #[arg(long, value_name = "NAME")]
-    config_name: Option<String>,
+pub(super) struct FormArgs {
     /// The release that will read the resources: 0.13 to 0.16 for the last of each, or 0.13.7 and the like [default: 0.16.1]
     #[arg(long, value_name = "RELEASE", value_parser = parse_release)]
     target_version: Option<Release>,
-    /// The version of the cluster's Kubernetes, as 1.36: some releases do not work with some versions
-    #[arg(long, value_name = "VERSION", value_parser = parse_kubernetes)]
-    kubernetes_version: Option<u32>,
-    /// Who will speak BGP: native, frr, frr-k8s; auto is native if MetalLB 0.12's native mode takes the configuration, else frr
-    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = parse_mode)]
-    bgp_mode: Auto,
-    /// The namespace of the resources [default: that of the ConfigMap, else metallb-system]
-    #[arg(long, value_name = "NAMESPACE")]
-    namespace: Option<String>,
     /// How pools and BFD profiles are named: rfc1123 changes what no resource can be named; upstream as MetalLB's own converter; keep
     /// refuses instead; map=FILE has lines `old: new`
     #[arg(long, value_name = "HOW", default_value = "rfc1123", value_parser = parse_naming)]
@@ -64,6 +45,35 @@ pub(super) struct ConversionArgs {
     /// Leave out names of communities that nothing uses
     #[arg(long)]
     prune_unused: bool,
+    /// Codes of findings that do not stop the conversion, as MIG019,MIG020
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = parse_code)]
+    allow: Vec<String>,
+}
+
+/// What is converted, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ConversionArgs {
+    /// The file, or `-` for standard input: a ConfigMap's manifest (YAML or JSON, alone, in a List or among others), the
+    /// configuration itself, or Helm values with configInline (also in a HelmRelease)
+    #[arg(value_name = "INPUT")]
+    input: PathBuf,
+    /// What the file is, where it does not show
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<FormatWord>,
+    /// The name of the ConfigMap that the pods read (their --config)
+    #[arg(long, value_name = "NAME")]
+    config_name: Option<String>,
+    #[command(flatten)]
+    form: FormArgs,
+    /// The version of the cluster's Kubernetes, as 1.36: some releases do not work with some versions
+    #[arg(long, value_name = "VERSION", value_parser = parse_kubernetes)]
+    kubernetes_version: Option<u32>,
+    /// Who will speak BGP: native, frr, frr-k8s; auto is native if MetalLB 0.12's native mode takes the configuration, else frr
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = parse_mode)]
+    bgp_mode: Auto,
+    /// The namespace of the resources [default: that of the ConfigMap, else metallb-system]
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
     /// The order of the resources: what others refer to first, or as MetalLB's own converter
     #[arg(long, value_name = "ORDER", default_value = "safe", value_enum)]
     order: OrderWord,
@@ -73,9 +83,6 @@ pub(super) struct ConversionArgs {
     /// With --compat: its faults as well. Nothing is checked then
     #[arg(long, requires = "compat")]
     bug_compat: bool,
-    /// Codes of findings that do not stop the conversion, as MIG019,MIG020
-    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = parse_code)]
-    allow: Vec<String>,
 }
 
 /// Convert a ConfigMap to custom resources, without loss
@@ -207,15 +214,57 @@ fn read_names(path: &Path) -> io::Result<BTreeMap<String, String>> {
     Ok(names)
 }
 
-impl ConversionArgs {
+impl FormArgs {
+    /// The release.
+    pub(super) fn target(&self) -> Release {
+        self.target_version.unwrap_or(Release::NEWEST)
+    }
+
+    /// What does not stop the conversion.
+    pub(super) fn allowed(&self) -> BTreeSet<String> {
+        self.allow.iter().cloned().collect()
+    }
+
+    /// Whether what is made is only to be shown.
+    pub(super) fn is_redacted(&self) -> bool {
+        self.password == Passwords::Redact
+    }
+
+    /// The options of a further command that is to mean the same.
+    pub(super) fn repeated(&self) -> String {
+        let mut words = format!(" --target-version {}", self.target());
+        match &self.names {
+            NamingWord::Is(Naming::Upstream) => words += " --names upstream",
+            NamingWord::Is(Naming::Keep) => words += " --names keep",
+            NamingWord::Is(_) => {}
+            NamingWord::Map(path) => words += &format!(" --names map={}", path.display()),
+        }
+        if !self.name_prefix.is_empty() {
+            words += &format!(" --name-prefix {}", self.name_prefix);
+        }
+        match &self.password {
+            Passwords::Secret => {}
+            Passwords::Inline => words += " --password inline",
+            Passwords::Redact => words += " --password redact",
+            Passwords::External(name) => words += &format!(" --password external={name}"),
+        }
+        if self.advertisements == AdvertisementForm::OnePerEntry {
+            words += " --advertisements one-per-entry";
+        }
+        if self.prune_unused {
+            words += " --prune-unused";
+        }
+        if !self.allow.is_empty() {
+            words += &format!(" --allow {}", self.allow.join(","));
+        }
+        words
+    }
+
     /// # Errors
     /// The file of names cannot be read.
-    fn options(&self) -> io::Result<Options> {
-        let target = self.target_version.or(self.compat);
+    pub(super) fn options(&self) -> io::Result<Options> {
         Ok(Options {
-            target: target.unwrap_or(Release::NEWEST),
-            mode: self.bgp_mode.0,
-            kubernetes: self.kubernetes_version,
+            target: self.target(),
             passwords: self.password.clone(),
             advertisements: match self.advertisements {
                 AdvertisementForm::Merge => Advertisements::Merge,
@@ -228,16 +277,31 @@ impl ConversionArgs {
                 })?),
             },
             prefix: self.name_prefix.clone(),
+            prune_unused: self.prune_unused,
+            allow: self.allowed(),
+            ..Options::default()
+        })
+    }
+}
+
+impl ConversionArgs {
+    /// # Errors
+    /// The file of names cannot be read.
+    fn options(&self) -> io::Result<Options> {
+        let target = self.form.target_version.or(self.compat);
+        Ok(Options {
+            target: target.unwrap_or(Release::NEWEST),
+            mode: self.bgp_mode.0,
+            kubernetes: self.kubernetes_version,
             order: match self.order {
                 OrderWord::Safe => Order::Safe,
                 OrderWord::Upstream => Order::Upstream,
             },
-            prune_unused: self.prune_unused,
-            allow: self.allow.iter().cloned().collect::<BTreeSet<_>>(),
             compat: self.compat.map(|release| Compat {
                 release,
                 bugs: self.bug_compat,
             }),
+            ..self.form.options()?
         })
     }
 }
@@ -257,6 +321,17 @@ pub(super) struct Converted {
 }
 
 impl Converted {
+    /// Of a text that is the configuration.
+    pub(super) fn bare(conversion: Conversion) -> Self {
+        Self {
+            conversion,
+            namespace: None,
+            name: None,
+            lines: Vec::new(),
+            is_ambiguous: false,
+        }
+    }
+
     fn missing(missing: Missing) -> Self {
         let mut diagnostic = missing.diagnostic;
         let is_ambiguous = diagnostic.code == "several-configs";

@@ -27,11 +27,23 @@ pub(super) struct ReportArgs {
     fail_on: FailOn,
 }
 
+/// `--fail-on`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     Error,
     Warning,
     Info,
+}
+
+impl FailOn {
+    /// The least level that it means.
+    pub(super) fn least(self) -> Level {
+        match self {
+            Self::Error => Level::Blocked,
+            Self::Warning => Level::Warning,
+            Self::Info => Level::Info,
+        }
+    }
 }
 
 /// `--report`.
@@ -117,6 +129,24 @@ pub(super) fn word(level: Level) -> &'static str {
     }
 }
 
+/// The line of a finding.
+pub(super) fn say(out: &mut dyn Write, name: &str, finding: &Finding) -> io::Result<()> {
+    let diagnostic = &finding.diagnostic;
+    write!(out, "{name}")?;
+    if diagnostic.line > 0 {
+        write!(out, ":{}:{}", diagnostic.line, diagnostic.column)?;
+    }
+    write!(out, ": {} {}: ", word(finding.level), diagnostic.code)?;
+    if !diagnostic.path.is_empty() {
+        write!(out, "{}: ", diagnostic.path)?;
+    }
+    write!(out, "{}", diagnostic.message)?;
+    match &diagnostic.help {
+        Some(help) => writeln!(out, " ({help})"),
+        None => writeln!(out),
+    }
+}
+
 impl ReportArgs {
     /// Reports, and returns the exit status.
     ///
@@ -128,11 +158,7 @@ impl ReportArgs {
         stream: &mut dyn Write,
         stderr: &mut dyn Write,
     ) -> io::Result<u8> {
-        let least = match self.fail_on {
-            FailOn::Error => Level::Blocked,
-            FailOn::Warning => Level::Warning,
-            FailOn::Info => Level::Info,
-        };
+        let least = self.fail_on.least();
         let worst = outcome.findings.iter().map(|finding| finding.level).max();
         let code = match outcome.code {
             0 if worst.is_some_and(|worst| worst >= least) => FINDINGS,
@@ -168,20 +194,7 @@ impl Outcome<'_> {
     /// A line for each finding, then what became of it.
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for finding in self.findings {
-            let diagnostic = &finding.diagnostic;
-            write!(out, "{}", self.name_of(finding))?;
-            if diagnostic.line > 0 {
-                write!(out, ":{}:{}", diagnostic.line, diagnostic.column)?;
-            }
-            write!(out, ": {} {}: ", word(finding.level), diagnostic.code)?;
-            if !diagnostic.path.is_empty() {
-                write!(out, "{}: ", diagnostic.path)?;
-            }
-            write!(out, "{}", diagnostic.message)?;
-            match &diagnostic.help {
-                Some(help) => writeln!(out, " ({help})")?,
-                None => writeln!(out)?,
-            }
+            say(out, self.name_of(finding), finding)?;
         }
         for rename in self.renames {
             writeln!(

@@ -1,13 +1,14 @@
 //! `ferrolb migrate verify`: whether resources mean what a ConfigMap means.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ferrolb_compat::crd::read::{Read as Resources, read_all};
 use ferrolb_compat::crd::schema::{Judge, Schemas};
 use ferrolb_compat::migrate::Release;
 
-use super::convert::convert_file;
+use super::convert::{Converted, convert_file};
+use super::live::{self, ClusterArgs};
 use super::report::{Outcome, ReportArgs, Source};
 use super::reverse::parse;
 use super::{
@@ -15,23 +16,29 @@ use super::{
     shown,
 };
 use crate::cli::check::input::Wanted;
-use crate::migrate::{Finding, Level, Options, at, resources, verify};
+use crate::migrate::{Finding, Level, Options, at, convert, resources, verify};
 
 /// Prove that resources mean what a ConfigMap means
 ///
 /// Compares pools, routes, announcements and sessions, and judges the resources as an API server of the target does. Exits with 0
 /// if they mean the same, 1 if MetalLB 0.12 would not run the input, 2 if the command line is wrong, 3 if there are findings as of
-/// --fail-on, 5 if they do not, 6 if a file cannot be read.
+/// --fail-on, 5 if they do not, 6 if a file or the cluster cannot be
+/// read.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct VerifyArgs {
-    /// The ConfigMap, as for convert; `-` for standard input
+    /// The ConfigMap, as for convert; `-` for standard input; without it, the cluster's
     #[arg(value_name = "INPUT")]
-    input: PathBuf,
-    /// The resources: a file of manifests, also as `kubectl get -o yaml` or `-o json` writes them, with the Secrets of the peers.
-    /// May be given more than once
-    #[arg(long, value_name = "FILE", required = true)]
+    input: Option<PathBuf>,
+    /// The resources: a file of manifests, also as `kubectl get -o yaml` or `-o json` writes them, with the Secrets of the peers;
+    /// `cluster` for those of the cluster. May be given more than once
+    #[arg(long, value_name = "FILE|cluster", required = true)]
     crs: Vec<PathBuf>,
-    /// The name of the ConfigMap that the pods read (their --config)
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// The namespace of MetalLB in the cluster
+    #[arg(long, value_name = "NAMESPACE", default_value = "metallb-system")]
+    namespace: String,
+    /// The name of the ConfigMap that the pods read (their --config) [default in a cluster: config]
     #[arg(long, value_name = "NAME")]
     config_name: Option<String>,
     /// The release that reads them [default: 0.16.1]
@@ -57,17 +64,39 @@ pub(super) fn run(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> io::Result<u8> {
-    let mut sources = Vec::new();
-    for path in std::iter::once(&args.input).chain(&args.crs) {
+    let mut read = |path: &Path| {
         let name = shown(path);
         match read_text(path, stdin) {
-            Ok(text) => sources.push(Source { name, text }),
-            Err(error) => {
-                writeln!(stderr, "error: cannot read {name}: {error}")?;
-                return Ok(IO);
-            }
+            Ok(text) => Ok(Source { name, text }),
+            Err(error) => Err(format!("cannot read {name}: {error}")),
         }
+    };
+    let config_map = args.config_name.as_deref().unwrap_or("config");
+    let mut all = Vec::new();
+    all.push(match &args.input {
+        Some(path) => read(path),
+        None => live::cluster_config(&args.cluster, &args.namespace, config_map)?.map(|text| {
+            let name = format!("configmap {}/{config_map}", args.namespace);
+            Source { name, text }
+        }),
+    });
+    for path in &args.crs {
+        all.push(if path == Path::new("cluster") {
+            live::cluster_resources(&args.cluster, &args.namespace)?.map(|text| {
+                let name = format!("cluster, namespace {}", args.namespace);
+                Source { name, text }
+            })
+        } else {
+            read(path)
+        });
     }
+    let sources = match all.into_iter().collect::<Result<Vec<Source>, String>>() {
+        Ok(sources) => sources,
+        Err(error) => {
+            writeln!(stderr, "error: {error}")?;
+            return Ok(IO);
+        }
+    };
     let Some((source, crs)) = sources.split_first() else {
         return Ok(IO);
     };
@@ -81,7 +110,14 @@ pub(super) fn run(
         name: args.config_name.as_deref(),
         ..Wanted::default()
     };
-    let converted = convert_file(&source.text, &wanted, &options);
+    let converted = match args.input {
+        Some(_) => convert_file(&source.text, &wanted, &options),
+        // The cluster's is the text of the key itself.
+        None => Converted::bare(convert(
+            crate::migrate::Source::Text(&source.text),
+            &options,
+        )),
+    };
     let conversion = &converted.conversion;
     let mut outcome = Outcome {
         command: "verify",
