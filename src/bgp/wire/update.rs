@@ -156,8 +156,12 @@ impl Attributes {
         };
         let mut reader = Reader::new(octets);
         while !reader.is_empty() {
-            let before = reader.len();
+            let (before, rest) = (reader.len(), reader.rest());
             let Some((flags, kind, value)) = attribute(&mut reader) else {
+                // RFC 7606 §3 (j): prefixes that cannot be read cannot be treated as withdrawn.
+                if matches!(rest, [_, MP_REACH_NLRI | MP_UNREACH_NLRI, ..]) {
+                    return Err(Error::NothingToWithdraw);
+                }
                 // RFC 7606 §4: the rest is too short: treat-as-withdraw; Total Attribute Length tells where NLRI begins.
                 found.others = true;
                 update.worse(0, Action::TreatAsWithdraw);

@@ -242,6 +242,10 @@ fn attributes_that_are_cut_off_are_treated_as_withdraw() {
     ] {
         assert_eq!(read(&with(rest)), withdrawn(0), "{rest}");
     }
+    // RFC 7606 §3 (j): nobody knows which routes are meant.
+    for rest in ["800e", "800e20 0002", "900f0010 0002 01"] {
+        assert_eq!(read(&with(rest)), Err(Error::NothingToWithdraw), "{rest}");
+    }
     // Zero length: a syntax error but for AS_PATH and ATOMIC_AGGREGATE.
     for kind in ["4001", "4003", "8004", "c008", "c010", "c020"] {
         let attributes = match kind {
