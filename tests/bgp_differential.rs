@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ferrolb::bgp::rib_out::{RibOut, Session};
 use ferrolb::bgp::wire::update::NextHop6;
 use ferrolb::bgp::wire::{
-    Action, Capability, Context, Family, Message, NextHopEncoding, Notification, Open,
+    Action, Capability, Context, Error, Family, Message, NextHopEncoding, Notification, Open,
     RestartFamily, RouteRefresh, decode,
 };
 use ferrolb::bgp::{Attributes, Origin};
@@ -251,6 +251,19 @@ fn our_verdict(message: &[u8], context: &Context) -> Verdict {
     }
 }
 
+/// Whether what was discarded is LOCAL_PREF, ORIGINATOR_ID or CLUSTER_LIST of an external peer.
+fn is_for_internal_peers_alone(message: &[u8], context: &Context) -> bool {
+    match decode(message, context) {
+        Ok(Message::Update(update)) => {
+            !context.internal
+                && update
+                    .fault
+                    .is_some_and(|fault| matches!(fault.attribute, 5 | 9 | 10))
+        }
+        _ => false,
+    }
+}
+
 fn their_verdict(message: &[u8], context: &Context) -> Verdict {
     let mut bytes = Bytes::copy_from_slice(message);
     let Ok(theirs::Message::Update(update)) = theirs::decode_message(&mut bytes, 4096) else {
@@ -395,21 +408,54 @@ proptest! {
     ) {
         let context = Context { internal, four_octet, ipv4: true, ipv6: true, ..Context::default() };
         let mut octets = parts;
-        octets.truncate(octets.len().saturating_sub(cut));
+        // What is mandatory stays: they look for it elsewhere.
+        octets.truncate((octets.len() - cut).max(MANDATORY.len()));
         if let Some((place, value)) = damage
-            && !octets.is_empty()
+            && octets.len() > MANDATORY.len()
         {
-            let place = place.index(octets.len());
+            let place = MANDATORY.len() + place.index(octets.len() - MANDATORY.len());
             octets[place] = value;
         }
+        let differs = heads(&octets).any(|(flags, kind)| match kind {
+            // Families that nobody agreed on: they end the session, we pass them over.
+            14 | 15 => true,
+            // Attributes of MPLS, SRv6, BGP-LS and their like, which they check and we pass over.
+            19..=24 | 26..=31 | 33 | 34 | 36..=128 => true,
+            // The Partial bit, which RFC 7606 §3 (c) leaves out.
+            _ => flags & 0x20 != 0,
+        });
         let message = update(&octets);
-        prop_assert_eq!(
-            our_verdict(&message, &context),
-            their_verdict(&message, &context),
-            "{:02x?}", message
-        );
+        // RFC 4271 §6.3 ends the session for it, and RFC 7606 does not say otherwise; they are milder.
+        let milder = matches!(decode(&message, &context), Err(Error::WellKnown(_)));
+        let mut theirs = their_verdict(&message, &context);
+        // RFC 7606 §7.5, §7.9, §7.10: from external peers these are discarded; they do that without a word.
+        if is_for_internal_peers_alone(&message, &context) {
+            theirs = theirs.max(Verdict::Discard);
+        }
+        prop_assert!(differs || milder || our_verdict(&message, &context) == theirs, "{:02x?}", message);
     }
 }
+
+/// Flags and type codes of attributes, as far as they can be told.
+fn heads(mut octets: &[u8]) -> impl Iterator<Item = (u8, u8)> {
+    std::iter::from_fn(move || {
+        let [flags, kind, rest @ ..] = octets else {
+            return None;
+        };
+        let (length, rest) = match (flags & 0x10 != 0, rest) {
+            (false, [length, rest @ ..]) => (usize::from(*length), rest),
+            (true, [high, low, rest @ ..]) => {
+                (usize::from(u16::from_be_bytes([*high, *low])), rest)
+            }
+            _ => (0, &[][..]),
+        };
+        octets = rest.get(length..).unwrap_or_default();
+        Some((*flags, *kind))
+    })
+}
+
+/// ORIGIN, an empty AS_PATH, NEXT_HOP.
+const MANDATORY: [u8; 14] = [0x40, 1, 1, 0, 0x40, 2, 0, 0x40, 3, 4, 192, 0, 2, 1];
 
 /// Attributes, right or nearly so.
 fn parts() -> impl Strategy<Value = Vec<u8>> {
@@ -435,9 +481,7 @@ fn parts() -> impl Strategy<Value = Vec<u8>> {
         sized(0xc0, 200, 4, 2),
     ];
     prop::collection::vec(optional, 0..3).prop_map(move |optional| {
-        let mut octets = attribute(0x40, 1, vec![0]);
-        octets.extend(attribute(0x40, 2, Vec::new()));
-        octets.extend(attribute(0x40, 3, vec![192, 0, 2, 1]));
+        let mut octets = MANDATORY.to_vec();
         octets.extend(optional.into_iter().flatten());
         octets
     })

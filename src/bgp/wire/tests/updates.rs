@@ -204,8 +204,8 @@ fn a_missing_mandatory_attribute_is_treated_as_withdraw() {
 #[test]
 fn the_second_of_an_attribute_does_not_count_and_of_mp_nlri_ends_the_session() {
     // RFC 7606 §3 (g).
-    assert_eq!(read(&with("400101 09")), announced(1));
-    assert_eq!(read(&with("c0c801 00 c0c801 00")), announced(1));
+    assert_eq!(read(&with("400101 09")), discarded(1));
+    assert_eq!(read(&with("c0c801 00 c0c801 00")), discarded(200));
     for attributes in [
         format!("{REACH} {REACH}"),
         "800f03 0002 01 800f03 0001 01".to_owned(),
@@ -553,22 +553,22 @@ fn faults_are_told_in_words() {
         (
             0,
             Action::TreatAsWithdraw,
-            "the path attributes are cut off: its routes count as withdrawn",
+            "the path attributes are cut off: the routes count as withdrawn",
         ),
         (
             8,
             Action::TreatAsWithdraw,
-            "COMMUNITIES (attribute 8) is wrong or missing: its routes count as withdrawn",
+            "COMMUNITIES (attribute 8) is wrong or missing: the routes count as withdrawn",
         ),
         (
             7,
             Action::AttributeDiscard,
-            "AGGREGATOR (attribute 7) is wrong or missing: it is ignored",
+            "AGGREGATOR (attribute 7) is wrong or repeated: it is ignored",
         ),
         (
             200,
             Action::AttributeDiscard,
-            "attribute 200 is wrong: it is ignored",
+            "attribute 200 is wrong or repeated: it is ignored",
         ),
     ] {
         assert_eq!(Fault { attribute, action }.to_string(), text);
