@@ -140,6 +140,7 @@ impl Session {
                 self.lose(now, why, Some(answer), How::Written, Idle);
             }
             (Established, Event::Expired(Timer::Leaving)) => {
+                self.ending = true;
                 self.leave(
                     now,
                     Notification::cease(Cease::AdministrativeShutdown),
