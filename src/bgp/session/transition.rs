@@ -467,6 +467,7 @@ impl Session {
                 if now.duration_since(since) >= STABLE {
                     self.backoff.reset();
                 }
+                self.down_at = Some(now);
                 self.rib.stop();
                 self.say_down(now, why, loudness);
                 self.outputs.push_back(Output::Down(why.to_owned()));
