@@ -17,6 +17,7 @@ use crate::layer2;
 use crate::logging::Journal;
 use crate::memberlist::driver as memberlist_driver;
 use crate::speaker;
+use crate::{bfd, bgp};
 
 mod process;
 mod text;
@@ -372,6 +373,168 @@ pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Expos
             }
         }
     }
+}
+
+/// A figure of a BGP peer: its name, its help, what it is, and where it stands.
+type BgpColumn = (
+    &'static str,
+    &'static str,
+    Type,
+    fn(&bgp::session::Figures) -> u64,
+);
+
+/// BGP's figures, by peer.
+pub fn bgp(peers: &[bgp::driver::PeerFigures], reports_dropped: u64, out: &mut Exposition) {
+    use Type::{Counter, Gauge};
+    let columns: [BgpColumn; 8] = [
+        (
+            metric::BGP_SESSION_UP,
+            "BGP session state (1 is up, 0 is down).",
+            Gauge,
+            |figures| figures.up.into(),
+        ),
+        (
+            metric::BGP_ANNOUNCED_PREFIXES_TOTAL,
+            "Number of prefixes currently being advertised on the BGP session.",
+            Gauge,
+            |figures| count(figures.announced),
+        ),
+        (
+            metric::BGP_PENDING_PREFIXES_TOTAL,
+            "Number of prefixes that a message to the peer is still to be sent about.",
+            Gauge,
+            |figures| count(figures.pending),
+        ),
+        (
+            metric::BGP_UPDATES_TOTAL,
+            "Number of BGP UPDATE messages sent.",
+            Counter,
+            |figures| figures.counters.updates_out,
+        ),
+        (
+            "ferrolb_bgp_unsendable_prefixes",
+            "Prefixes that are wanted and that the session cannot carry: the log says why.",
+            Gauge,
+            |figures| count(figures.unsendable),
+        ),
+        (
+            "ferrolb_bgp_sessions_established_total",
+            "Times that the session came up.",
+            Counter,
+            |figures| figures.counters.established,
+        ),
+        (
+            "ferrolb_bgp_connect_failures_total",
+            "Times that the peer could not be reached.",
+            Counter,
+            |figures| figures.counters.connect_failures,
+        ),
+        (
+            "ferrolb_bgp_notifications_received_total",
+            "Times that the peer ended the session with a NOTIFICATION.",
+            Counter,
+            |figures| figures.counters.notifications_in,
+        ),
+    ];
+    for (name, help, kind, value) in columns {
+        let family = out.family(name, kind, help);
+        for peer in peers {
+            family.sample(&[("peer", &peer.peer)], float(value(&peer.session)));
+        }
+    }
+    out.family(
+        "ferrolb_bgp_reports_dropped_total",
+        Counter,
+        "Reports of BGP that were dropped because nobody took them.",
+    )
+    .sample(&[], float(reports_dropped));
+}
+
+/// A number of things in memory.
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// A figure of a BFD peer: its name, its help, what it is, and where it stands.
+type BfdColumn = (
+    &'static str,
+    &'static str,
+    Type,
+    fn(&bfd::driver::Figures) -> u64,
+);
+
+/// BFD's figures, by peer, and the packets that were dropped, by reason.
+pub fn bfd(
+    peers: &[(std::net::IpAddr, bfd::driver::Figures)],
+    dropped: &[(&'static str, u64)],
+    reports_dropped: u64,
+    out: &mut Exposition,
+) {
+    use Type::{Counter, Gauge};
+    let columns: [BfdColumn; 7] = [
+        (
+            metric::BFD_SESSION_UP,
+            "BFD session state (1 is up, 0 is down).",
+            Gauge,
+            |figures| figures.up.into(),
+        ),
+        (
+            metric::BFD_CONTROL_PACKET_INPUT,
+            "Number of received BFD control packets.",
+            Counter,
+            |figures| figures.control_packet_input,
+        ),
+        (
+            metric::BFD_CONTROL_PACKET_OUTPUT,
+            "Number of sent BFD control packets.",
+            Counter,
+            |figures| figures.control_packet_output,
+        ),
+        (
+            metric::BFD_ECHO_PACKET_INPUT,
+            "Number of received BFD echo packets.",
+            Counter,
+            |figures| figures.echo_packet_input,
+        ),
+        (
+            metric::BFD_ECHO_PACKET_OUTPUT,
+            "Number of sent BFD echo packets.",
+            Counter,
+            |figures| figures.echo_packet_output,
+        ),
+        (
+            metric::BFD_SESSION_UP_EVENTS,
+            "Number of times that the BFD session came up.",
+            Counter,
+            |figures| figures.session_up_events,
+        ),
+        (
+            metric::BFD_SESSION_DOWN_EVENTS,
+            "Number of times that the BFD session went down.",
+            Counter,
+            |figures| figures.session_down_events,
+        ),
+    ];
+    for (name, help, kind, value) in columns {
+        let family = out.family(name, kind, help);
+        for (peer, figures) in peers {
+            family.sample(&[("peer", &peer.to_string())], float(value(figures)));
+        }
+    }
+    let family = out.family(
+        "ferrolb_bfd_dropped_total",
+        Counter,
+        "BFD packets that were not taken, by reason.",
+    );
+    for (reason, number) in dropped {
+        family.sample(&[("reason", reason)], float(*number));
+    }
+    out.family(
+        "ferrolb_bfd_reports_dropped_total",
+        Counter,
+        "Lines of BFD for the log that were dropped because nobody took them.",
+    )
+    .sample(&[], float(reports_dropped));
 }
 
 /// A figure of the gossip: its name, its help, what it is, and where it stands.

@@ -59,7 +59,7 @@ impl Claims {
 }
 
 /// Each address once; a Service has one or two.
-fn distinct(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
+pub(super) fn distinct(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
     addresses
         .iter()
         .enumerate()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ferrolb_compat::go::ip::parse_ip;
 
+use super::bgp::routes::Advertisement;
 use super::election::Winner;
 use super::endpoints::Readiness;
 use super::pools::NotAllowed;
@@ -114,6 +115,8 @@ pub(super) struct Announced {
     pub(super) pool: Arc<str>,
     /// What.
     pub(super) addresses: Arc<[IpAddr]>,
+    /// As which routes; none for layer 2.
+    pub(super) advertisements: Arc<[Advertisement]>,
 }
 
 /// Something about a Service that its owner should mend.
@@ -123,8 +126,6 @@ pub(super) enum Complaint {
     InvalidIp,
     /// The addresses are in no pool, or in several.
     NotAllowed(NotAllowed),
-    /// This pool's protocol is not announced by this release.
-    Unsupported(Arc<str>),
 }
 
 /// Why an announcement ends, in 0.12's words.
@@ -148,6 +149,8 @@ pub(super) enum Reason {
     NotOwner,
     /// None of its endpoints is ready.
     NoEndpoints,
+    /// None of its endpoints is ready on this node, and it has policy Local.
+    NoLocalEndpoints,
 }
 
 impl Reason {
@@ -163,6 +166,7 @@ impl Reason {
             Self::LoadBalancerIpChanged => "loadBalancerIPChanged",
             Self::NotOwner => "notOwner",
             Self::NoEndpoints => "noEndpoints",
+            Self::NoLocalEndpoints => "noLocalEndpoints",
         }
     }
 }
