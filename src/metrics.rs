@@ -346,7 +346,7 @@ type Column = (&'static str, &'static str, fn(&layer2::Counters) -> u64);
 
 /// Layer 2's counters, by address.
 pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Exposition) {
-    let columns: [Column; 3] = [
+    let columns: [Column; 4] = [
         (
             metric::LAYER2_REQUESTS_RECEIVED,
             "Number of layer 2 requests received for an announced address.",
@@ -361,6 +361,11 @@ pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Expos
             metric::LAYER2_GRATUITOUS_SENT,
             "Number of gratuitous layer 2 packets sent for an announced address.",
             |counters| counters.gratuitous_sent,
+        ),
+        (
+            "metallb_layer2_conflicts_total",
+            "Number of times that another station was found to have an announced address as well.",
+            |counters| counters.conflicts,
         ),
     ];
     for (name, help, value) in columns {
@@ -548,7 +553,7 @@ type GossipColumn = (
 /// The figures of the gossip between speakers. MetalLB has none.
 pub fn memberlist(counters: &memberlist_driver::Counters, out: &mut Exposition) {
     use Type::{Counter, Gauge};
-    let columns: [GossipColumn; 14] = [
+    let columns: [GossipColumn; 22] = [
         (
             "ferrolb_memberlist_members",
             "Members of the gossip that count as live speakers, this one included.",
@@ -632,6 +637,54 @@ pub fn memberlist(counters: &memberlist_driver::Counters, out: &mut Exposition) 
             "Times that this speaker did not run when it should have.",
             Counter,
             |counters| counters.swim.stalls,
+        ),
+        (
+            "ferrolb_heartbeat_watched",
+            "Other FerroLB speakers that this one watches by heartbeats.",
+            Gauge,
+            |counters| u64::try_from(counters.watched).unwrap_or(u64::MAX),
+        ),
+        (
+            "ferrolb_heartbeat_watched_well",
+            "Those of them the way to which is good enough to find them dead in half a second.",
+            Gauge,
+            |counters| u64::try_from(counters.judged).unwrap_or(u64::MAX),
+        ),
+        (
+            "ferrolb_heartbeat_sent_total",
+            "Heartbeats sent to other FerroLB speakers.",
+            Counter,
+            |counters| counters.heartbeat.pings,
+        ),
+        (
+            "ferrolb_heartbeat_answered_total",
+            "Heartbeats that were answered.",
+            Counter,
+            |counters| counters.heartbeat.acks,
+        ),
+        (
+            "ferrolb_heartbeat_doubts_total",
+            "Times that a watched speaker fell silent and others were asked whether they hear it.",
+            Counter,
+            |counters| counters.heartbeat.doubts,
+        ),
+        (
+            "ferrolb_heartbeat_verdicts_total",
+            "Times that nobody heard it and this speaker declared it dead.",
+            Counter,
+            |counters| counters.heartbeat.verdicts,
+        ),
+        (
+            "ferrolb_heartbeat_hasty_total",
+            "Watched speakers that were back within five seconds of their death: declared dead wrongly, or restarted.",
+            Counter,
+            |counters| counters.heartbeat.hasty,
+        ),
+        (
+            "ferrolb_heartbeat_late_total",
+            "Times that this speaker did not run in time to judge others.",
+            Counter,
+            |counters| counters.heartbeat.late,
         ),
     ];
     for (name, help, kind, value) in columns {

@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use self::bgp::peers::Peers;
 use self::bgp::routes::Routes;
+pub use self::conflict::Claimant;
 use self::election::{Electorate, Shift};
 use self::endpoints::{Names, Readiness};
 use self::layer2::Claims;
@@ -52,6 +53,7 @@ use crate::{bfd, layer2 as l2};
 
 mod bgp;
 mod configuration;
+mod conflict;
 mod decision;
 mod election;
 mod endpoints;
@@ -109,6 +111,20 @@ pub enum Event {
     /// The nodes whose speakers are members of the gossip; `None`: it tells nothing, because it has reached nobody. Never
     /// told where gossip is off.
     Members(Option<BTreeSet<Arc<str>>>),
+    /// Another station has an address that this node announces, and keeps it.
+    Conflict {
+        /// The address.
+        ip: IpAddr,
+        /// Who else has it.
+        other: Claimant,
+    },
+    /// The cause of [`Event::Conflict`] is gone.
+    ConflictOver {
+        /// The address.
+        ip: IpAddr,
+        /// The station that had it.
+        mac: l2::MacAddr,
+    },
     /// Services, endpoints, the ConfigMap and the first word about speakers have all been told.
     Synced,
     /// BFD says that this way is down, which was up.
@@ -205,6 +221,8 @@ pub struct Speaker {
     speakers_told: bool,
     /// What counts for a Service without an endpoints object, if anything.
     without_endpoints: Option<Readiness>,
+    /// What this node would announce, and another does, which comes first.
+    yielded: BTreeSet<IpAddr>,
     /// The addresses that layer 2 announces.
     claims: Claims,
     /// The routes that BGP advertises.
@@ -249,6 +267,7 @@ impl Speaker {
             entries: BTreeMap::new(),
             sharers: Sharers::new(),
             names: Names::default(),
+            yielded: BTreeSet::new(),
             claims: Claims::default(),
             commands: VecDeque::new(),
             words: VecDeque::new(),
@@ -295,13 +314,15 @@ impl Speaker {
             }
             Event::Speakers(speakers) => self.handle_speakers(speakers),
             Event::Members(members) => self.handle_members(members),
+            Event::Conflict { ip, other } => self.handle_conflict(ip, &other),
+            Event::ConflictOver { ip, mac } => self.handle_conflict_over(ip, mac),
             Event::Synced => self.handle_synced(),
             Event::BfdDown(peer) => self.handle_bfd_down(&peer),
             Event::Leaving => self.leave_bgp(),
             Event::Shutdown => self.handle_shutdown(),
         }
         self.commands
-            .extend(self.claims.settle().map(Effect::Layer2));
+            .extend(self.claims.settle(&self.yielded).map(Effect::Layer2));
         self.settle_bgp();
     }
 
@@ -354,6 +375,12 @@ impl Speaker {
     /// The BGP peers of this node, in the order of the configuration.
     pub fn peers(&self) -> impl Iterator<Item = (crate::bgp::PeerId, &Arc<crate::bgp::Params>)> {
         self.peers.iter()
+    }
+
+    /// The settings in force; `None`: there is no configuration yet.
+    #[must_use]
+    pub fn settings(&self) -> Option<&crate::config::settings::Settings> {
+        self.live.current().map(|config| &config.settings)
     }
 
     /// What the metrics show.
@@ -518,6 +545,9 @@ impl Speaker {
     fn shift(&mut self, shift: &Shift) {
         for key in self.elect_all(shift) {
             self.judge(&key);
+        }
+        if *shift != Shift::None {
+            self.reconsider_yielded();
         }
     }
 }

@@ -191,6 +191,48 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
         "machines have no sockets and no randomness of their own",
     ),
     (
+        "src/memberlist/heartbeat.rs",
+        &[
+            "tokio",
+            "crate::config",
+            "crate::view",
+            "socket2",
+            "nix::",
+            "rand::",
+        ],
+        "machines have no sockets and no randomness of their own",
+    ),
+    (
+        "src/memberlist/heartbeat",
+        &[
+            "tokio",
+            "crate::config",
+            "crate::view",
+            "socket2",
+            "nix::",
+            "rand::",
+        ],
+        "machines have no sockets and no randomness of their own",
+    ),
+    (
+        "src/memberlist/directory.rs",
+        &[
+            "tokio",
+            "crate::config",
+            "crate::view",
+            "socket2",
+            "nix::",
+            "rand::",
+        ],
+        "machines have no sockets and no randomness of their own",
+    ),
+    (
+        "src/layer2/conflict.rs",
+        &["tokio", "crate::config", "crate::view", "socket2", "nix::"],
+        "machines have no sockets",
+    ),
+    ("src/turns.rs", &["tokio", "crate::"], "one system call"),
+    (
         "src/layer2/gratuitous.rs",
         &["tokio", "crate::config", "crate::view", "socket2", "nix::"],
         "machines have no sockets",

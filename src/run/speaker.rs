@@ -37,14 +37,14 @@ use crate::cluster::{Change, Cluster, Kind};
 use crate::http::{self, Health};
 use crate::journal::{Level, Record};
 use crate::layer2::driver::Layer2;
-use crate::layer2::{self, Command, Report};
+use crate::layer2::{self, Command, MacAddr, Report};
 use crate::logging::Journal;
 use crate::memberlist::driver::{Gossip, Params as GossipParams};
 use crate::memberlist::keyring::Keyring;
 use crate::memberlist::standing::Standing;
 use crate::memberlist::wire::{Limits, Name};
 use crate::metrics::{self, Exposition, Registry, Type};
-use crate::speaker::{Announcement, Effect, Event, Params, Speaker};
+use crate::speaker::{Announcement, Claimant, Effect, Event, Params, Speaker};
 use crate::view::{KubernetesEvent, ObjectKey, ObjectReference};
 use crate::{bfd, bgp};
 
@@ -89,6 +89,15 @@ pub trait Membership {
     /// a hint that something changed.
     fn peers(&self, addresses: Option<&BTreeSet<IpAddr>>);
 
+    /// Whether dead speakers of our kind are to be noticed in less than half a second.
+    fn set_fast_detection(&self, on: bool);
+
+    /// The Ethernet addresses from which this node announces.
+    fn stations(&self, stations: &[MacAddr]);
+
+    /// The node whose speaker has this station; `known_as`: addresses by which this host knows it.
+    fn who(&self, station: MacAddr, known_as: &[IpAddr]) -> Option<Arc<str>>;
+
     /// Tells the others that this speaker leaves, the first of them at once, and waits until all know.
     fn leave(&self) -> impl Future<Output = ()> + Send;
 }
@@ -103,6 +112,18 @@ impl Membership for Arc<Gossip> {
         let port = self.address().port();
         let peer = |ip: &IpAddr| SocketAddr::new(*ip, port);
         Gossip::peers(self, addresses.map(|all| all.iter().map(peer).collect()));
+    }
+
+    fn set_fast_detection(&self, on: bool) {
+        Gossip::set_fast_detection(self, on);
+    }
+
+    fn stations(&self, stations: &[MacAddr]) {
+        Gossip::stations(self, stations.to_vec());
+    }
+
+    fn who(&self, station: MacAddr, known_as: &[IpAddr]) -> Option<Arc<str>> {
+        Gossip::who(self, station, known_as)
     }
 
     fn leave(&self) -> impl Future<Output = ()> + Send {
@@ -356,6 +377,11 @@ where
 
     fn handle(&mut self, event: Event) {
         self.speaker.handle(event);
+        if let Some(gossip) = &self.gossip
+            && let Some(settings) = self.speaker.settings()
+        {
+            gossip.set_fast_detection(settings.gossip.fast_detection);
+        }
         while let Some(effect) = self.speaker.poll_effect() {
             match effect {
                 Effect::Layer2(command) => (self.layer2)(command),
@@ -373,6 +399,28 @@ where
             Report::StrictArpOff { .. } => self.seat.metrics.set_strict_arp_off(true),
             Report::StrictArpMended => self.seat.metrics.set_strict_arp_off(false),
             Report::Log(_) | Report::AddressOnHost { .. } | Report::AddressOffHost { .. } => {}
+            Report::Stations(stations) => {
+                if let Some(gossip) = &self.gossip {
+                    gossip.stations(stations);
+                }
+            }
+            Report::Conflict {
+                ip,
+                mac,
+                interface,
+                known_as,
+            } => {
+                let gossip = self.gossip.as_ref();
+                let other = Claimant {
+                    mac: *mac,
+                    interface: Arc::from(interface.as_str()),
+                    node: gossip.and_then(|gossip| gossip.who(*mac, known_as)),
+                };
+                self.handle(Event::Conflict { ip: *ip, other });
+            }
+            Report::ConflictOver { ip, mac } => {
+                self.handle(Event::ConflictOver { ip: *ip, mac: *mac });
+            }
         }
         self.seat.journal.write(report.record());
         let Some(reason) = report.event_reason() else {
@@ -447,7 +495,10 @@ where
             Report::Log(_)
             | Report::StrictArpOff { .. }
             | Report::StrictArpMended
-            | Report::AddressOffHost { .. } => Vec::new(),
+            | Report::AddressOffHost { .. }
+            | Report::Conflict { .. }
+            | Report::ConflictOver { .. }
+            | Report::Stations(_) => Vec::new(),
         };
         if services.is_empty() {
             vec![self.this_node()]

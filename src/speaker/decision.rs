@@ -74,6 +74,9 @@ impl Speaker {
             }
         };
         let verdict = match pool.protocol {
+            Protocol::Layer2 if self.gave_way(&addresses) => {
+                Verdict::Withdraw(Reason::AddressConflict)
+            }
             Protocol::Layer2 => layer2_verdict(
                 self.endpoints_of(entry),
                 entry.is_won_by(&self.params.node_name),

@@ -2,6 +2,7 @@
 //!
 //! A Service object is some kilobytes; ten thousand of them must fit into a few megabytes.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -97,6 +98,14 @@ impl Addresses {
         Self::Held(addresses.into())
     }
 
+    /// Whether it holds one of these.
+    pub(super) fn holds_any(&self, ips: &BTreeSet<IpAddr>) -> bool {
+        match self {
+            Self::Held(addresses) => addresses.iter().any(|ip| ips.contains(ip)),
+            Self::None | Self::Invalid(_) => false,
+        }
+    }
+
     /// The address that the election looks at.
     pub(super) fn first(&self) -> Option<IpAddr> {
         match self {
@@ -149,6 +158,8 @@ pub(super) enum Reason {
     NotOwner,
     /// None of its endpoints is ready.
     NoEndpoints,
+    /// Another node announces it as well, and comes first.
+    AddressConflict,
     /// None of its endpoints is ready on this node, and it has policy Local.
     NoLocalEndpoints,
 }
@@ -166,6 +177,7 @@ impl Reason {
             Self::LoadBalancerIpChanged => "loadBalancerIPChanged",
             Self::NotOwner => "notOwner",
             Self::NoEndpoints => "noEndpoints",
+            Self::AddressConflict => "addressConflict",
             Self::NoLocalEndpoints => "noLocalEndpoints",
         }
     }

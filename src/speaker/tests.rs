@@ -17,6 +17,7 @@ use crate::view::{ConfigMap, Endpoint, Endpoints, KubernetesEvent, Node, ObjectK
 mod bgp_peers;
 mod bgp_routes;
 mod configuration;
+mod conflict;
 mod election;
 mod golden;
 mod model;
@@ -91,7 +92,7 @@ impl Host {
                         Command::Announce(ip) => {
                             assert!(self.addresses.insert(ip), "{ip} was announced already");
                         }
-                        Command::Withdraw(ip) => {
+                        Command::Withdraw(ip) | Command::Yield(ip) => {
                             assert!(self.addresses.remove(&ip), "{ip} was not announced");
                         }
                     }

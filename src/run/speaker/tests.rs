@@ -48,6 +48,8 @@ struct FakeGossip {
     /// When it was told to leave, and what was commanded by then.
     leaving: Arc<Mutex<Option<(Instant, usize)>>>,
     commands: Commands,
+    fast: Arc<Mutex<bool>>,
+    stations: Arc<Mutex<Vec<MacAddr>>>,
 }
 
 impl Membership for FakeGossip {
@@ -57,6 +59,19 @@ impl Membership for FakeGossip {
 
     fn peers(&self, addresses: Option<&BTreeSet<IpAddr>>) {
         self.peers.lock().unwrap().push(addresses.cloned());
+    }
+
+    fn set_fast_detection(&self, on: bool) {
+        *self.fast.lock().unwrap() = on;
+    }
+
+    fn stations(&self, stations: &[MacAddr]) {
+        *self.stations.lock().unwrap() = stations.to_vec();
+    }
+
+    fn who(&self, station: MacAddr, _known_as: &[IpAddr]) -> Option<Arc<str>> {
+        let stations = self.stations.lock().unwrap();
+        stations.contains(&station).then(|| Arc::from("node-1"))
     }
 
     async fn leave(&self) {
@@ -125,6 +140,8 @@ fn driven_with(gossips: bool) -> Driven {
         left: watch::Sender::new(false),
         leaving: Arc::default(),
         commands: commands.clone(),
+        fast: Arc::default(),
+        stations: Arc::default(),
     };
     let world = World {
         cluster: fake.clone(),
@@ -738,6 +755,8 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
         left: watch::Sender::new(true),
         leaving: Arc::default(),
         commands: Commands::default(),
+        fast: Arc::default(),
+        stations: Arc::default(),
     };
     let world = World {
         cluster: witness.clone(),

@@ -119,7 +119,9 @@ impl Loopback {
     pub(super) fn send(&self, command: Command) {
         let changed = match command {
             Command::Announce(ip) => locked(&self.shared.wanted).answered.insert(ip),
-            Command::Withdraw(ip) => locked(&self.shared.wanted).answered.remove(&ip),
+            Command::Withdraw(ip) | Command::Yield(ip) => {
+                locked(&self.shared.wanted).answered.remove(&ip)
+            }
         };
         if changed {
             self.shared.changed.notify_one();

@@ -32,7 +32,7 @@ impl Timeline {
         for (at, node, command) in self.0.lock().unwrap().iter() {
             let (ip, comes) = match command {
                 Command::Announce(ip) => (*ip, true),
-                Command::Withdraw(ip) => (*ip, false),
+                Command::Withdraw(ip) | Command::Yield(ip) => (*ip, false),
             };
             let owners = seen.owners.entry(ip).or_default();
             if comes {
