@@ -14,21 +14,18 @@ use ferrolb_compat::crd::{Resource, Spec};
 use ferrolb_compat::migrate::Release;
 use serde_json::json;
 
-use super::{
-    AdvertisementForm, Auto, BLOCKED, DONE, FINDINGS, FailOn, INVALID, IO, PasswordForm, Report,
-    in_file, parse_mode, parse_release, read_text, refused, shown, word,
-};
+use super::convert::{FormArgs, convert_file};
+use super::report::{FailOn, say, word};
+use super::{Auto, BLOCKED, DONE, FINDINGS, INVALID, IO, USAGE, parse_mode, read_text, shown};
 use crate::cli::VERSION;
-use crate::cli::check::input::locate;
+use crate::cli::check::input::Wanted as Looked;
 use crate::cluster::kubernetes::session::{Refused, Session};
 use crate::config::Config;
 use crate::migrate::live::changes::{Changes, Hindrance, Wanted, changes};
 use crate::migrate::live::inventory::{Inventory, objects};
 use crate::migrate::live::services::{Touched, touched};
 use crate::migrate::live::{FIELD_MANAGER, Kind, inventory, plan, text};
-use crate::migrate::{
-    Advertisements, BgpMode, Conversion, Level, Options, Passwords, Source, convert,
-};
+use crate::migrate::{BgpMode, Conversion, Level, Options, Source, convert};
 
 mod apply;
 mod diff;
@@ -73,21 +70,11 @@ pub(super) struct LiveArgs {
     /// The name of the ConfigMap (--config of controller and speaker)
     #[arg(long, value_name = "NAME", default_value = "config")]
     config_name: String,
-    /// The release that will read the resources: 0.13 to 0.16 for the last of each, or 0.13.7 and the like [default: 0.16.1]
-    #[arg(long, value_name = "RELEASE", value_parser = parse_release)]
-    target_version: Option<Release>,
+    #[command(flatten)]
+    form: FormArgs,
     /// Who will speak BGP: native, frr, frr-k8s; auto is what the speakers in the cluster do (METALLB_BGP_TYPE)
     #[arg(long, value_name = "MODE", default_value = "auto", value_parser = parse_mode)]
     bgp_mode: Auto,
-    /// Where passwords go: a Secret each, or into the peers as plain text
-    #[arg(long, value_name = "FORM", default_value = "secret", value_enum)]
-    password: PasswordForm,
-    /// Advertisements of one pool that make the same route: one that says what 0.12 did, or each for itself
-    #[arg(long, value_name = "FORM", default_value = "merge", value_enum)]
-    advertisements: AdvertisementForm,
-    /// Codes of findings that do not stop the conversion, as MIG019,MIG040
-    #[arg(long, value_name = "CODES", value_delimiter = ',')]
-    allow: Vec<String>,
     /// The owner of what is applied, in metadata.managedFields
     #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
     field_manager: String,
@@ -161,30 +148,28 @@ impl From<Refused> for Stop {
 
 impl LiveArgs {
     fn target(&self) -> Release {
-        self.target_version.unwrap_or(Release::NEWEST)
+        self.form.target()
     }
 
     fn allowed(&self) -> BTreeSet<String> {
-        self.allow.iter().cloned().collect()
+        self.form.allowed()
     }
 
     /// What is wanted of the conversion.
-    fn options(&self, mode: Option<BgpMode>, kubernetes: Option<u32>) -> Options {
-        Options {
-            target: self.target(),
+    fn options(&self, mode: Option<BgpMode>, kubernetes: Option<u32>) -> Result<Options, Stop> {
+        if self.form.is_redacted() {
+            let why = "--password redact is for showing resources to others: a cluster needs the passwords";
+            return Err(Stop::Because(USAGE, why.to_owned()));
+        }
+        let options = self
+            .form
+            .options()
+            .map_err(|error| Stop::Because(IO, format!("cannot read {error}")))?;
+        Ok(Options {
             mode: self.bgp_mode.0.or(mode),
             kubernetes,
-            passwords: match self.password {
-                PasswordForm::Secret => Passwords::Secret,
-                PasswordForm::Inline => Passwords::Inline,
-            },
-            advertisements: match self.advertisements {
-                AdvertisementForm::Merge => Advertisements::Merge,
-                AdvertisementForm::OnePerEntry => Advertisements::OnePerEntry,
-            },
-            allow: self.allowed(),
-            compat: None,
-        }
+            ..options
+        })
     }
 
     /// The options that further commands are to be given so that they mean the same.
@@ -202,20 +187,14 @@ impl LiveArgs {
         if self.config_name != "config" {
             words += &format!(" --config-name {}", self.config_name);
         }
-        words += &format!(" --target-version {} --bgp-mode {mode}", self.target());
-        if !self.allow.is_empty() {
-            words += &format!(" --allow {}", self.allow.join(","));
-        }
+        words += &format!(" --bgp-mode {mode}");
+        words += &self.form.repeated();
         words
     }
 
     /// The status for the worst finding.
     fn status(&self, worst: Option<Level>) -> u8 {
-        let least = match self.fail_on {
-            FailOn::Error => Level::Blocked,
-            FailOn::Warning => Level::Warning,
-            FailOn::Info => Level::Info,
-        };
+        let least = self.fail_on.least();
         if worst.is_some_and(|worst| worst >= least) {
             FINDINGS
         } else {
@@ -254,17 +233,15 @@ fn converted(
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<Converted, Stop> {
-    let options = args.options(inventory.mode(), inventory.kubernetes);
+    let options = args.options(inventory.mode(), inventory.kubernetes)?;
     let (name, conversion) = match &args.input {
         Some(path) => {
             let name = shown(path);
             let text = read_text(path, stdin)
                 .map_err(|error| Stop::Because(IO, format!("cannot read {name}: {error}")))?;
-            let conversion = match locate(&text) {
-                Ok(located) => in_file(convert(located.source(&text), &options), &located, &text),
-                Err(missing) => refused(missing.diagnostic),
-            };
-            (name, conversion)
+            // The cluster's name is a default of its own: a file's is told of, and not refused.
+            let converted = convert_file(&text, &Looked::default(), &options);
+            (name, converted.conversion)
         }
         None => {
             let name = format!("configmap {}/{}", args.namespace, args.config_name);
@@ -314,22 +291,17 @@ fn findings(
     least: Level,
 ) -> io::Result<()> {
     let told = conversion.findings.iter();
-    for finding in told.filter(|finding| finding.level >= least) {
-        let diagnostic = &finding.diagnostic;
-        write!(out, "{name}")?;
-        if diagnostic.line > 0 {
-            write!(out, ":{}:{}", diagnostic.line, diagnostic.column)?;
-        }
-        write!(out, ": {} {}: ", word(finding.level), diagnostic.code)?;
-        if !diagnostic.path.is_empty() {
-            write!(out, "{}: ", diagnostic.path)?;
-        }
-        match &diagnostic.help {
-            Some(help) => writeln!(out, "{} ({help})", diagnostic.message)?,
-            None => writeln!(out, "{}", diagnostic.message)?,
-        }
-    }
-    Ok(())
+    told.filter(|finding| finding.level >= least)
+        .try_for_each(|finding| say(out, name, finding))
+}
+
+/// `--report`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Report {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Connects.
