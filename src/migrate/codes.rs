@@ -347,8 +347,8 @@ pub const CODES: &[Code] = &[
     code(
         "MIG052",
         Warning,
-        "something to look at in the cluster",
-        "The plan found something in the cluster that it cannot judge: the message says what.",
+        "a webhook that nobody answers",
+        "MetalLB's ValidatingWebhookConfiguration is in the cluster, and no controller of 0.13 or later runs that answers it: the API server refuses every resource. Delete it; the new controller's manifests bring it back.",
     ),
     code(
         "MIG060",

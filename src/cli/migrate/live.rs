@@ -225,10 +225,11 @@ struct Situation {
     changes: Changes,
 }
 
-/// Converts the input, or the cluster's ConfigMap.
+/// Converts the input, or the cluster's ConfigMap; findings of this level or a worse one are told.
 fn converted(
     args: &LiveArgs,
     inventory: &Inventory,
+    least: Level,
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<Converted, Stop> {
@@ -255,8 +256,10 @@ fn converted(
             (name, conversion)
         }
     };
-    if args.report == Report::Text || conversion.resources.is_none() {
-        findings(outputs.err, &name, &conversion)?;
+    let is_refused = conversion.resources.is_none();
+    if args.report == Report::Text || is_refused {
+        let least = if is_refused { Level::Info } else { least };
+        findings(outputs.err, &name, &conversion, least)?;
     }
     match (&conversion.config, &conversion.resources, conversion.mode) {
         (Some(config), Some(resources), Some(mode)) => Ok(Converted {
@@ -280,11 +283,15 @@ fn converted(
     }
 }
 
-/// A line for each finding.
-fn findings(out: &mut dyn Write, name: &str, conversion: &Conversion) -> io::Result<()> {
-    conversion
-        .findings
-        .iter()
+/// A line for each finding of a level or a worse one.
+fn findings(
+    out: &mut dyn Write,
+    name: &str,
+    conversion: &Conversion,
+    least: Level,
+) -> io::Result<()> {
+    let told = conversion.findings.iter();
+    told.filter(|finding| finding.level >= least)
         .try_for_each(|finding| say(out, name, finding))
 }
 
@@ -309,11 +316,12 @@ async fn connect(args: &ClusterArgs) -> Result<Session, Stop> {
 async fn situation(
     args: &LiveArgs,
     session: &Session,
+    least: Level,
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<Situation, Stop> {
     let mut inventory = read::inventory(session, &args.namespace, &args.config_name).await?;
-    let converted = converted(args, &inventory, stdin, outputs)?;
+    let converted = converted(args, &inventory, least, stdin, outputs)?;
     let secrets = converted
         .resources
         .iter()
@@ -394,7 +402,7 @@ pub(super) fn run_plan(
     run(stdout, stderr, async |outputs| {
         let args = &args.live;
         let session = connect(&args.cluster).await?;
-        let situation = situation(args, &session, stdin, outputs).await?;
+        let situation = situation(args, &session, Level::Info, stdin, outputs).await?;
         let allow = args.allowed();
         let wanted = wanted(args, &situation.converted, &situation.touched, &allow);
         let mode = situation.converted.mode;
@@ -599,7 +607,7 @@ pub(super) fn run_services(
                 inventory
             }
         };
-        let converted = converted(live, &inventory, stdin, outputs)?;
+        let converted = converted(live, &inventory, Level::Warning, stdin, outputs)?;
         let touched = touched(
             &converted.config,
             &converted.conversion.renames,
@@ -622,7 +630,7 @@ pub(super) fn run_diff(
     run(stdout, stderr, async |outputs| {
         let live = &args.live;
         let session = connect(&live.cluster).await?;
-        let situation = situation(live, &session, stdin, outputs).await?;
+        let situation = situation(live, &session, Level::Warning, stdin, outputs).await?;
         diff::run(live, &session, &situation, outputs).await
     })
 }

@@ -7,6 +7,7 @@ use ferrolb_compat::migrate::{NAMESPACE, Release};
 use ferrolb_compat::yaml::Document;
 use ferrolb_compat::yaml::emit::{self, Value};
 
+use super::live::{self, ClusterArgs};
 use super::report::{Outcome, ReportArgs, Source};
 use super::{Auto, BLOCKED, DONE, IO, USAGE, atomic, parse_mode, parse_release, read_text, shown};
 use crate::config::error::{Diagnostic, Key, Severity};
@@ -16,13 +17,15 @@ use crate::migrate::{Finding, Level};
 /// Make a ConfigMap of MetalLB 0.12 of custom resources
 ///
 /// Exits with 0 if it is done, 2 if the command line is wrong, 3 if there are findings as of --fail-on, 4 if 0.12 cannot say
-/// what the resources say (nothing is written), 6 if a file cannot be read or written.
+/// what the resources say (nothing is written), 6 if a file or the cluster cannot be read or written.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ReverseArgs {
     /// Files of resources, or `-` for standard input: manifests (many documents, Lists), also as `kubectl get -o yaml` or `-o json` writes
-    /// them
+    /// them; `cluster` for those of the cluster, with their Secrets
     #[arg(value_name = "CRS", required = true)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// A further file, with the Secrets of the peers
     #[arg(long, value_name = "FILE")]
     secrets: Vec<PathBuf>,
@@ -82,11 +85,22 @@ pub(super) fn run(
     }
     let mut sources = Vec::new();
     for path in paths {
-        let name = shown(path);
-        match read_text(path, stdin) {
-            Ok(text) => sources.push(Source { name, text }),
+        let of_cluster = path.as_path() == Path::new("cluster");
+        let namespace = args.namespace.as_deref().unwrap_or(NAMESPACE);
+        let read = if of_cluster {
+            live::cluster_resources(&args.cluster, namespace)?
+                .map(|text| (format!("cluster, namespace {namespace}"), text))
+        } else {
+            let name = shown(path);
+            match read_text(path, stdin) {
+                Ok(text) => Ok((name, text)),
+                Err(error) => Err(format!("cannot read {name}: {error}")),
+            }
+        };
+        match read {
+            Ok((name, text)) => sources.push(Source { name, text }),
             Err(error) => {
-                writeln!(stderr, "error: cannot read {name}: {error}")?;
+                writeln!(stderr, "error: {error}")?;
                 return Ok(IO);
             }
         }

@@ -482,6 +482,8 @@ impl Inventory {
             .iter()
             .find(|program| program.role == Role::Speaker)?;
         match speaker.bgp_type.as_deref() {
+            // FerroLB takes what any of 0.12's modes takes.
+            None if speaker.image.contains("ferrolb") => None,
             // Upstream: not set is native, in 0.12 and in every later release's speaker.
             None => Some(BgpMode::Native),
             Some(word) => word.parse().ok(),

@@ -25,7 +25,7 @@ use crate::cluster::kubernetes::session::{Refused, Right, Session};
 use crate::migrate::live::Kind;
 use crate::migrate::live::changes::{Annotation, Change, Changes};
 use crate::migrate::live::rollback::{Entry, Undo, beginning};
-use crate::migrate::verify;
+use crate::migrate::{Level, verify};
 
 /// Apply the resources to the cluster, in an order that takes no Service's address
 ///
@@ -101,7 +101,15 @@ pub(super) async fn run(
     if args.wait {
         wait(&session).await?;
     }
-    let situation = situation(live, &session, stdin, outputs).await?;
+    let situation = situation(live, &session, Level::Warning, stdin, outputs).await?;
+    let status = live.status(situation.converted.conversion.worst());
+    if status != DONE {
+        writeln!(
+            outputs.err,
+            "there are findings as of --fail-on: nothing was changed"
+        )?;
+        return Ok(status);
+    }
     read::must_have(
         &situation.inventory,
         &["services", "deployments.apps", "daemonsets.apps"],
@@ -462,6 +470,16 @@ async fn prove(
     situation: &Situation,
     outputs: &mut Outputs<'_>,
 ) -> Result<u8, Stop> {
+    let before = situation.inventory.config();
+    if args.input.is_none() {
+        let maps = read::config_maps(&args.namespace);
+        let now = session.get(&maps, &args.config_name).await?;
+        if now.as_ref().and_then(config_of) != before {
+            let what = "the ConfigMap was changed meanwhile: apply again";
+            writeln!(outputs.err, "error: {what}")?;
+            return Ok(DIFFERENT);
+        }
+    }
     let text = read::resources(session, &args.namespace).await?;
     let (target, mode) = (args.target(), situation.converted.mode);
     let config = &situation.converted.config;
@@ -489,6 +507,11 @@ async fn prove(
         "the cluster's resources do not mean what the configuration means"
     )?;
     Ok(DIFFERENT)
+}
+
+/// The configuration of a ConfigMap.
+fn config_of(map: &serde_json::Value) -> Option<&str> {
+    map.pointer("/data/config")?.as_str()
 }
 
 /// Waits for the custom resource definitions.

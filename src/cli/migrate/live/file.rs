@@ -68,7 +68,8 @@ impl Journal {
             Some(Err(error)) => return Err(failed(path, "go on with the rollback file", &error)),
             Some(Ok(rollback)) => {
                 belongs(path, &rollback, inventory)?;
-                Some(rollback)
+                // What was undone is no part of what is done now: the file begins anew.
+                Some(rollback).filter(|rollback| !rollback.is_empty())
             }
         };
         let is_new = known.is_none();
