@@ -62,6 +62,7 @@ pub(super) async fn run(set_up: SetUp) {
     peer.mail(mailbox.take());
     peer.handle(Input::Start);
     while !peer.ended {
+        peer.figures.put(peer.session.figures());
         let deadline = peer.session.next_deadline();
         tokio::select! {
             () = stop.cancelled() => return,
@@ -87,7 +88,6 @@ pub(super) async fn run(set_up: SetUp) {
             peer.handle(Input::Tick);
         }
         peer.write();
-        peer.figures.put(peer.session.figures());
     }
     peer.figures.put(peer.session.figures());
 }

@@ -252,11 +252,30 @@ impl Simulation {
         }
     }
 
-    /// Lets time pass, a millisecond at a time where something may happen.
+    /// When something may happen next.
+    fn next(&self) -> Instant {
+        let soon = self.bench.now + Duration::from_millis(1);
+        if !self.out.is_empty() || self.peer.as_ref().is_some_and(|peer| !peer.out.is_empty()) {
+            return soon;
+        }
+        [
+            self.bench.session.next_deadline().map(|at| at + self.late),
+            self.dial_at,
+            self.peer.as_ref().and_then(|peer| peer.keepalive_at),
+            self.to_peer.octets.front().map(|(at, _)| *at),
+            self.to_us.octets.front().map(|(at, _)| *at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map_or(soon + SECOND, |at| at.max(soon))
+    }
+
+    /// Lets time pass.
     fn run(&mut self, time: Duration) {
         let end = self.bench.now + time;
         while self.bench.now < end {
-            self.bench.now += Duration::from_millis(1);
+            self.bench.now = self.next().min(end);
             self.step();
         }
     }
