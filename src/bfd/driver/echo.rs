@@ -193,3 +193,6 @@ pub(super) fn forwards(family: Family) -> bool {
     };
     fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
 }
+
+#[cfg(test)]
+mod tests;
