@@ -1,6 +1,7 @@
 //! BFD with the daemons of others: FRR's bfdd and BIRD, as Debian packages them, in network namespaces; real time.
 //!
-//! `apt-get install frr bird2`, then as root: `cargo test --test interop_bfd -- --ignored --nocapture --test-threads=4`.
+//! `apt-get install frr bird2`, then as root:
+//! `cargo build --example bfd_probe && cargo test --test interop_bfd -- --ignored --nocapture --test-threads=4`.
 #![cfg(feature = "io")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "how long it took, for the reader")]
@@ -21,7 +22,7 @@ mod ours;
 #[path = "netns/world.rs"]
 mod world;
 
-use others::{Bird, Frr, eventually_or};
+use others::{Bird, Frr, Probe, eventually_or};
 use ours::{Ours, Routed, Wire, fast, peer};
 use world::{eventually, now};
 
@@ -501,6 +502,32 @@ fn give_up_rights() {
     // SAFETY: the kernel reads a header and two sets of three words.
     let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+#[ignore = "needs root, FRR; run by tests/run"]
+fn a_process_that_was_stopped_for_a_while_blames_nobody() {
+    let wire = Wire::new();
+    let frr = Frr::start(&wire.theirs, &frr_peer("192.0.2.1 interface eth0", ""));
+    // bfdd waits 2.5 s for us; we wait 150 ms.
+    let probe = Probe::start(&wire.ours, &["192.0.2.2", "50", "50"]);
+    frr.becomes("192.0.2.1", "up");
+    let count = |what: &str| frr.counters("192.0.2.1")[what].as_u64().unwrap_or_default();
+    for _ in 0..5 {
+        probe.signal("-STOP");
+        let sent = count("control-packet-output");
+        eventually("bfdd speaks meanwhile, for three detection times", || {
+            count("control-packet-output") > sent + 12
+        });
+        probe.signal("-CONT");
+        let received = count("control-packet-input");
+        eventually("we speak again", || {
+            count("control-packet-input") > received + 5
+        });
+    }
+    let said = probe.said();
+    assert!(said.contains(" up\n") && !said.contains(" down"), "{said}");
+    assert_eq!(frr.counters("192.0.2.1")["session-down"], 0);
 }
 
 #[test]

@@ -484,3 +484,6 @@ fn unheard(family: Family, port: Port, error: &OpenError) -> Record {
         .with("port", port.number())
         .with("family", family.name())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,6 +33,52 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Our example `bfd_probe` in a namespace: a process that can be stopped.
+pub(crate) struct Probe {
+    daemon: Daemon,
+    folder: TempDir,
+    /// It ends when this does.
+    _input: ChildStdin,
+}
+
+impl Probe {
+    pub(crate) fn start(namespace: &Namespace, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Beside the tests: target/debug/deps/.. /examples
+        let tests = std::env::current_exe().unwrap();
+        let program = tests.ancestors().nth(2).unwrap().join("examples/bfd_probe");
+        assert!(
+            program.exists(),
+            "first: cargo build --example bfd_probe ({})",
+            program.display()
+        );
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &namespace.name, text(&program)])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take().unwrap();
+        Self {
+            daemon: Daemon(child),
+            folder,
+            _input: input,
+        }
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        run("kill", &[signal, &self.daemon.0.id().to_string()]);
     }
 }
 
