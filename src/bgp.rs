@@ -22,6 +22,10 @@ use ipnet::IpNet;
 
 use crate::journal::Record;
 
+pub mod wire;
+
+pub mod rib_out;
+
 /// A peer, for as long as the configuration keeps it: two peers may have one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
