@@ -12,6 +12,9 @@ pub mod error;
 pub mod live;
 pub mod mode;
 pub mod parse;
+pub mod settings;
+
+use self::settings::Settings;
 
 /// A whole configuration. The default is an empty document: no pools, no peers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +25,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// BFD profiles, in the order of the document. Names are unique.
     pub bfd_profiles: Vec<BfdProfile>,
+    /// What 0.12's document has no words for; the defaults where the ConfigMap says nothing.
+    pub settings: Settings,
 }
 
 /// How the addresses of a pool are announced.

@@ -161,6 +161,7 @@ pub(super) fn config_map(config: Option<&str>) -> ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid-config".into(),
         config: config.map(Into::into),
+        settings: None,
         origin: "ConfigMap metallb-system/config".to_owned(),
     }
 }

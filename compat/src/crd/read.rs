@@ -10,8 +10,8 @@ use super::{
     Resource, Spec,
 };
 use crate::go::duration::GoDuration;
-use crate::raw::record;
-use crate::yaml::decode::{self, Decoder, Field, GiveUp, Record, Text, TextMap};
+use crate::record;
+use crate::yaml::decode::{self, Field, Record, Text, TextMap};
 use crate::yaml::resolve::decode_base64;
 use crate::yaml::{Content, Document, NodeId, Place};
 

@@ -135,6 +135,7 @@ impl Driven {
         self.tell(Change::ConfigMap(ConfigMap {
             key: ObjectKey::new("metallb-system", "config"),
             uid: "uid".into(),
+            settings: None,
             config: Some(
                 "address-pools:\n- {name: d, protocol: layer2, addresses: [192.0.2.0/24]}\n".into(),
             ),
@@ -584,6 +585,7 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
     let config = ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid".into(),
+        settings: None,
         config: Some(
             "address-pools:\n- {name: d, protocol: layer2, addresses: [10.1.0.0/16]}\n".into(),
         ),

@@ -146,6 +146,7 @@ async fn start(number: usize, gossip: Arc<Gossip>, timeline: &Timeline) -> Proce
     let config = ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid".into(),
+        settings: None,
         config: Some(
             "address-pools:\n- {name: d, protocol: layer2, addresses: [10.1.0.0/16]}\n".into(),
         ),

@@ -26,6 +26,7 @@ fn config_map(text: &str) -> Change {
     Change::ConfigMap(view::ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "".into(),
+        settings: None,
         config: Some(text.into()),
         origin: String::new(),
     })
