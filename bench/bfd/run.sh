@@ -25,7 +25,6 @@ cleanup() {
   for process in "${processes[@]}"; do kill "$process" 2>/dev/null || true; done
   wait 2>/dev/null || true
   for n in ours theirs switch; do ip netns del "$ns-$n" 2>/dev/null || true; done
-  [[ -n ${KEEP:-} ]] && cp -r "$work" "$KEEP"
   rm -rf "$work"
 }
 trap cleanup EXIT
