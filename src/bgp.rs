@@ -22,6 +22,17 @@ use ipnet::IpNet;
 
 use crate::journal::Record;
 
+pub mod backoff;
+
+pub mod wire;
+
+pub mod rib_out;
+
+pub mod session;
+
+#[cfg(feature = "io")]
+pub mod driver;
+
 /// A peer, for as long as the configuration keeps it: two peers may have one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);

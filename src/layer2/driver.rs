@@ -4,6 +4,7 @@
 //! send() -> queue --+                                +-> AF_PACKET sockets (gratuitous packets)
 //!                   +-> thread l2-control -----------+-> memberships, Report
 //! rtnetlink --------+        | snapshot: announced addresses, open ports
+//! claims of others -+        |
 //!                            v
 //! AF_PACKET sockets ---> thread l2-responder ---> AF_PACKET sockets (answers)
 //! ```
@@ -35,6 +36,7 @@ use port::{Shared, Snapshot};
 use sys::{Epoll, Waker};
 
 mod control;
+mod ears;
 mod filter;
 mod membership;
 mod netlink;

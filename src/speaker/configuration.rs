@@ -65,7 +65,7 @@ impl Speaker {
     /// A good configuration: it may be put in force, unless Services would lose their pool.
     pub(super) fn consider(&mut self, config: Arc<Config>, origin: &ObjectKey) {
         self.held_back = None;
-        let pools = Pools::new(&config);
+        let pools = Pools::new(&config, self.params.bgp_type);
         let blockers: BTreeSet<ObjectKey> = if self.phase == Phase::Running {
             self.entries
                 .iter()
@@ -124,6 +124,7 @@ impl Speaker {
         );
         self.live.accept(config);
         self.pools = pools;
+        self.peers_stale = true;
         self.judge_all();
     }
 

@@ -6,10 +6,11 @@ use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::yaml::{Content, Document, Node, NodeId, Place, Style, place_at};
 
 use crate::config::Config;
-use crate::config::error::{Diagnostic, Severity};
+use crate::config::error::{Diagnostic, Key, Severity};
 use crate::config::mode::Mode;
-use crate::config::parse::{Examined, examine, examine_node};
+use crate::config::parse::{Examined, examine, examine_node, examine_settings};
 use crate::migrate::Source;
+use crate::view::SETTINGS_KEY;
 
 /// A file that was checked.
 #[derive(Debug)]
@@ -22,22 +23,26 @@ pub struct Checked {
     pub unkept: usize,
     /// The configuration, if it is valid.
     pub config: Option<Config>,
-    /// The configuration's own text and the diagnostics' places in it, where the file holds it in a form that nobody
-    /// wants to look at (one line of JSON).
-    pub inner: Option<Inner>,
-    /// Where passwords are: in the file, or in the inner text if there is one.
+    /// The texts and the diagnostics' places in them, where the file holds them in a form that nobody wants to look at (one
+    /// line of JSON).
+    pub inner: Vec<Inner>,
+    /// Where passwords are in the file, apart from those in inner texts.
     pub secrets: Vec<Range<usize>>,
 }
 
-/// A configuration inside a file, shown for itself.
+/// A text inside a file, shown for itself.
 #[derive(Debug)]
 pub struct Inner {
+    /// Which one it is.
+    pub key: Key,
     /// Where it is in the file: `data.config`.
     pub name: &'static str,
-    /// Its text.
+    /// The text.
     pub text: String,
     /// The diagnostics with their places in it.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where passwords are in it.
+    pub secrets: Vec<Range<usize>>,
 }
 
 impl Checked {
@@ -54,7 +59,7 @@ impl Checked {
             diagnostics: vec![diagnostic],
             unkept: 0,
             config: None,
-            inner: None,
+            inner: Vec::new(),
             secrets: Vec::new(),
         }
     }
@@ -85,8 +90,25 @@ pub struct Located {
     pub subject: String,
     /// The namespace of its ConfigMap, if it has one.
     pub namespace: Option<String>,
+    /// The name of its ConfigMap, if it is in one.
+    pub name: Option<String>,
     /// How it is written there.
     form: Form,
+    /// The settings beside it, if there are any.
+    settings: Option<Embedded>,
+}
+
+/// A text within a file.
+#[derive(Debug)]
+struct Embedded {
+    /// Which key it is the value of: `data.config`.
+    name: &'static str,
+    /// The text.
+    text: String,
+    /// Where it stands.
+    place: Place,
+    /// How it is quoted.
+    style: Style,
 }
 
 /// How a configuration is written in a file.
@@ -94,10 +116,30 @@ pub struct Located {
 enum Form {
     /// It is the file.
     Bare,
-    /// As a text: of which key, its text, its place and its style.
-    Text(&'static str, String, Place, Style),
+    /// As a text.
+    Text(Embedded),
     /// As a part of a document.
     Node(Document, NodeId),
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A ConfigMap's manifest, alone or among others.
+    ConfigMap,
+    /// The configuration itself.
+    Data,
+    /// Helm values, or a HelmRelease.
+    Helm,
+}
+
+/// What is looked for in a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'w> {
+    /// What the file is; `None`: it shows.
+    pub format: Option<Format>,
+    /// The name of the ConfigMap; `None`: one of those that installations have.
+    pub name: Option<&'w str>,
 }
 
 /// Finds the configuration in a file.
@@ -105,6 +147,14 @@ enum Form {
 /// # Errors
 /// There is none, or nobody can tell which one is meant.
 pub fn locate(text: &str) -> Result<Located, Box<Missing>> {
+    locate_as(text, &Wanted::default())
+}
+
+/// Finds the configuration in a file of which more is known.
+///
+/// # Errors
+/// There is none, or nobody can tell which one is meant.
+pub fn locate_as(text: &str, wanted: &Wanted<'_>) -> Result<Located, Box<Missing>> {
     let missing = |subject: &str, diagnostic| {
         Err(Box::new(Missing {
             subject: subject.to_owned(),
@@ -113,15 +163,51 @@ pub fn locate(text: &str) -> Result<Located, Box<Missing>> {
     };
     // A configuration of its own may be followed by what is no YAML: only its first document counts. The same goes for
     // a file that cannot be read at all: checking it says why.
-    let Ok(documents) = Document::parse_all(text) else {
-        return Ok(Located::bare());
+    let documents = match (wanted.format, Document::parse_all(text)) {
+        (Some(Format::Data), _) => return Ok(Located::bare()),
+        (_, Ok(documents)) => documents,
+        (_, Err(_)) => return Ok(Located::bare()),
     };
+    if wanted.format == Some(Format::Helm) {
+        return match helm(documents) {
+            Some(located) => Ok(located),
+            None => missing(
+                "Helm values",
+                note(
+                    "no-config",
+                    Place::BEGIN,
+                    "these values have no configInline".to_owned(),
+                    "the chart's configuration stands under `configInline`",
+                ),
+            ),
+        };
+    }
     let mut maps = Vec::new();
     let mut is_manifest = false;
     for document in &documents {
         if let Some(root) = document.root() {
             is_manifest |= document.get(root, "kind").is_some();
             find_maps(document, root, &mut maps);
+        }
+    }
+    if let Some(name) = wanted.name
+        && !maps.is_empty()
+    {
+        let there = maps.len();
+        maps.retain(|map| map.meta("name") == Some(name));
+        if maps.is_empty() {
+            return missing(
+                "ConfigMaps",
+                note(
+                    "no-config",
+                    Place::BEGIN,
+                    format!(
+                        "none of the {there} ConfigMaps has the name {}",
+                        quote(name)
+                    ),
+                    "the pods read the ConfigMap that --config names",
+                ),
+            );
         }
     }
     match choose(&maps) {
@@ -135,23 +221,28 @@ pub fn locate(text: &str) -> Result<Located, Box<Missing>> {
                 "check them one by one",
             ),
         ),
-        Choice::None if is_manifest => missing(
-            "manifests",
-            match maps.first() {
-                Some(map) => note(
-                    "no-config-key",
-                    map.place(),
-                    format!("{} has no key `config`", map.title()),
-                    "put the configuration under `data`, as text: `config: |`",
-                ),
-                None => note(
-                    "no-config",
-                    Place::BEGIN,
-                    "no ConfigMap is in this file".to_owned(),
-                    "the configuration is the ConfigMap `config` in the namespace metallb-system",
-                ),
-            },
-        ),
+        Choice::None
+            if wanted.format == Some(Format::ConfigMap)
+                || is_manifest && !is_helm_release(&documents) =>
+        {
+            missing(
+                "manifests",
+                match maps.first() {
+                    Some(map) => note(
+                        "no-config-key",
+                        map.place(),
+                        format!("{} has no key `config`", map.title()),
+                        "put the configuration under `data`, as text: `config: |`",
+                    ),
+                    None => note(
+                        "no-config",
+                        Place::BEGIN,
+                        "no ConfigMap is in this file".to_owned(),
+                        "the configuration is the ConfigMap `config` in the namespace metallb-system",
+                    ),
+                },
+            )
+        }
         Choice::None => Ok(helm(documents).unwrap_or_else(Located::bare)),
     }
 }
@@ -162,7 +253,9 @@ impl Located {
         Self {
             subject: "configuration".to_owned(),
             namespace: None,
+            name: None,
             form: Form::Bare,
+            settings: None,
         }
     }
 
@@ -171,28 +264,67 @@ impl Located {
     pub fn source<'a>(&'a self, file: &'a str) -> Source<'a> {
         match &self.form {
             Form::Bare => Source::Text(file),
-            Form::Text(_, text, ..) => Source::Text(text),
+            Form::Text(embedded) => Source::Text(&embedded.text),
             Form::Node(document, node) => Source::Node(document, *node),
         }
     }
 
-    /// Diagnostics of the configuration with their places in the file.
+    /// The text of the settings, if there are any.
+    #[must_use]
+    pub fn settings(&self) -> Option<&str> {
+        self.settings.as_ref().map(|embedded| &*embedded.text)
+    }
+
+    /// Diagnostics with their places in the file.
     #[must_use]
     pub fn in_file(&self, file: &str, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let offsets = |embedded: Option<&Embedded>| {
+            embedded.map(|embedded| {
+                let Embedded {
+                    text, place, style, ..
+                } = embedded;
+                (text.clone(), Offsets::of(file, *place, text, *style))
+            })
+        };
+        let config = offsets(match &self.form {
+            Form::Bare | Form::Node(..) => None,
+            Form::Text(embedded) => Some(embedded),
+        });
+        let settings = offsets(self.settings.as_ref());
+        let lines = Lines::of(file);
+        let place = |diagnostic: Diagnostic| {
+            let within = match diagnostic.key {
+                Key::Config => &config,
+                Key::Ferrolb => &settings,
+            };
+            match within {
+                Some((text, offsets)) if diagnostic.line > 0 => {
+                    offsets.in_file(&lines, text, &diagnostic)
+                }
+                Some(_) | None => diagnostic,
+            }
+        };
+        diagnostics.into_iter().map(place).collect()
+    }
+
+    /// Lines of the file, for places of the configuration.
+    #[must_use]
+    pub fn lines_in_file(&self, file: &str, places: &[Option<Place>]) -> Vec<Option<usize>> {
+        let number = |line: u32| usize::try_from(line).ok();
         match &self.form {
-            Form::Bare | Form::Node(..) => diagnostics,
-            Form::Text(_, text, place, style) => {
+            Form::Bare | Form::Node(..) => {
+                places.iter().map(|place| number((*place)?.line)).collect()
+            }
+            Form::Text(Embedded {
+                text, place, style, ..
+            }) => {
                 let offsets = Offsets::of(file, *place, text, *style);
-                diagnostics
-                    .iter()
-                    .map(|diagnostic| {
-                        if diagnostic.line == 0 {
-                            diagnostic.clone()
-                        } else {
-                            offsets.in_file(file, text, diagnostic)
-                        }
-                    })
-                    .collect()
+                let lines = Lines::of(file);
+                let line = |place: &Option<Place>| {
+                    let inner = (*place)?.span().start.min(text.len());
+                    number(lines.place(offsets.at(inner), 0).line)
+                };
+                places.iter().map(line).collect()
             }
         }
     }
@@ -201,8 +333,8 @@ impl Located {
     fn check(self, file: &str, mode: Mode) -> Checked {
         match self.form {
             Form::Bare => bare(file, mode),
-            Form::Text(name, text, place, style) => {
-                embedded(self.subject, name, file, place, &text, style, mode)
+            Form::Text(config) => {
+                embedded(self.subject, file, &config, self.settings.as_ref(), mode)
             }
             Form::Node(document, node) => inline(self.subject, file, &document, node, mode),
         }
@@ -212,6 +344,7 @@ impl Located {
 /// A diagnostic about the file.
 fn note(code: &'static str, place: Place, message: String, help: &str) -> Diagnostic {
     Diagnostic {
+        key: Key::Config,
         severity: Severity::Error,
         code,
         message,
@@ -231,6 +364,8 @@ struct Map<'d> {
     root: NodeId,
     /// The value of `data.config`.
     config: Option<NodeId>,
+    /// The value of `data.ferrolb`.
+    settings: Option<NodeId>,
 }
 
 /// Which ConfigMap is meant.
@@ -249,13 +384,15 @@ fn find_maps<'d>(document: &'d Document, root: NodeId, maps: &mut Vec<Map<'d>>) 
         .get(root, "kind")
         .and_then(|kind| document.text(kind))
     {
-        Some("ConfigMap") => maps.push(Map {
-            document,
-            root,
-            config: document
-                .get(root, "data")
-                .and_then(|data| document.get(data, "config")),
-        }),
+        Some("ConfigMap") => {
+            let value = |key| document.get(document.get(root, "data")?, key);
+            maps.push(Map {
+                document,
+                root,
+                config: value("config"),
+                settings: value(SETTINGS_KEY),
+            });
+        }
         Some("List" | "ConfigMapList") => {
             let items = document
                 .get(root, "items")
@@ -326,26 +463,52 @@ impl Map<'_> {
             .map_or(Place::BEGIN, |node| node.place)
     }
 
-    /// Its text.
+    /// Its texts.
     fn locate(&self) -> Result<Located, Box<Missing>> {
-        let node = self.config.and_then(|id| self.document.resolved(id));
+        Ok(Located {
+            subject: self.title(),
+            namespace: self.meta("namespace").map(str::to_owned),
+            name: self.meta("name").map(str::to_owned),
+            form: Form::Text(self.text(
+                self.config,
+                Key::Config,
+                "write `config: |` and indent what follows",
+            )?),
+            settings: match self.settings {
+                None => None,
+                settings => Some(self.text(
+                    settings,
+                    Key::Ferrolb,
+                    "write `ferrolb: |` and indent what follows",
+                )?),
+            },
+        })
+    }
+
+    /// One of its texts.
+    fn text(&self, id: Option<NodeId>, key: Key, help: &str) -> Result<Embedded, Box<Missing>> {
+        let node = id.and_then(|id| self.document.resolved(id));
         match node {
             Some(Node {
                 content: Content::Scalar(text, style),
                 place,
                 ..
-            }) => Ok(Located {
-                subject: self.title(),
-                namespace: self.meta("namespace").map(str::to_owned),
-                form: Form::Text("data.config", text.to_string(), *place, *style),
+            }) => Ok(Embedded {
+                name: key.as_str(),
+                text: text.to_string(),
+                place: *place,
+                style: *style,
             }),
             _ => Err(Box::new(Missing {
                 subject: self.title(),
                 diagnostic: note(
                     "config-not-text",
                     node.map_or(self.place(), |node| node.place),
-                    "`data.config` is no text: the API server refuses this ConfigMap".to_owned(),
-                    "write `config: |` and indent what follows",
+                    format!(
+                        "`{}` is no text: the API server refuses this ConfigMap",
+                        key.as_str()
+                    ),
+                    help,
                 ),
             })),
         }
@@ -361,14 +524,34 @@ fn bare(text: &str, mode: Mode) -> Checked {
         diagnostics: join(&examined),
         unkept: examined.unkept,
         config: examined.config,
-        inner: None,
+        inner: Vec::new(),
     }
+}
+
+/// Whether Flux' object is among them, which holds Helm values.
+fn is_helm_release(documents: &[Document]) -> bool {
+    documents
+        .iter()
+        .any(|document| helm_values(document).is_some())
+}
+
+/// The values of a HelmRelease.
+fn helm_values(document: &Document) -> Option<NodeId> {
+    let root = document.root()?;
+    let kind = document.text(document.get(root, "kind")?)?;
+    if kind != "HelmRelease" {
+        return None;
+    }
+    document.get(document.get(root, "spec")?, "values")
 }
 
 /// Helm values: `configInline` of MetalLB's chart, or of the chart as a part of another.
 fn helm(documents: Vec<Document>) -> Option<Located> {
-    let document = documents.into_iter().next()?;
-    let root = document.root()?;
+    let release = documents
+        .iter()
+        .position(|document| helm_values(document).is_some());
+    let document = documents.into_iter().nth(release.unwrap_or_default())?;
+    let root = helm_values(&document).or_else(|| document.root())?;
     let inline = document.get(root, "configInline").or_else(|| {
         let chart = document.get(root, "metallb")?;
         document.get(chart, "configInline")
@@ -378,13 +561,20 @@ fn helm(documents: Vec<Document>) -> Option<Located> {
             content: Content::Scalar(text, style),
             place,
             ..
-        } if *style != Style::Plain => Form::Text("configInline", text.to_string(), *place, *style),
+        } if *style != Style::Plain => Form::Text(Embedded {
+            name: "configInline",
+            text: text.to_string(),
+            place: *place,
+            style: *style,
+        }),
         _ => Form::Node(document, inline),
     };
     Some(Located {
         subject: "Helm values, configInline".to_owned(),
         namespace: None,
+        name: None,
         form,
+        settings: None,
     })
 }
 
@@ -405,7 +595,7 @@ fn inline(subject: String, file: &str, document: &Document, node: NodeId, mode: 
         diagnostics,
         unkept: examined.unkept,
         config: examined.config,
-        inner: None,
+        inner: Vec::new(),
     }
 }
 
@@ -419,44 +609,106 @@ fn join(examined: &Examined) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// A configuration that is a text within a file.
+/// A configuration that is a text within a file, and the settings that are another.
 fn embedded(
     subject: String,
-    name: &'static str,
     file: &str,
-    place: Place,
-    text: &str,
-    style: Style,
+    config: &Embedded,
+    settings: Option<&Embedded>,
     mode: Mode,
 ) -> Checked {
-    let examined = examine(text, mode);
-    let inner = join(&examined);
-    let offsets = Offsets::of(file, place, text, style);
-    let diagnostics = inner
-        .iter()
-        .map(|diagnostic| offsets.in_file(file, text, diagnostic))
-        .collect();
-    let own_lines = matches!(offsets, Offsets::Lines(_)) || !text.trim_end().contains('\n');
-    let readable = own_lines && !matches!(offsets, Offsets::Unknown(_));
-    let secrets = secrets_in(text);
-    Checked {
+    let examined = examine(&config.text, mode);
+    let mut checked = Checked {
         subject,
-        secrets: if readable {
-            secrets
-                .iter()
-                .map(|secret| offsets.at(secret.start)..offsets.at(secret.end))
-                .collect()
-        } else {
-            secrets
-        },
-        diagnostics,
+        diagnostics: Vec::new(),
         unkept: examined.unkept,
-        config: examined.config,
-        inner: (!readable).then(|| Inner {
+        inner: Vec::new(),
+        secrets: Vec::new(),
+        config: None,
+    };
+    checked.add(file, config, Key::Config, join(&examined));
+    checked.config = examined.config;
+    if let Some(embedded) = settings {
+        let examined = examine_settings(&embedded.text, checked.config.as_ref());
+        let found = examined.errors.into_iter().chain(examined.warnings);
+        checked.add(file, embedded, Key::Ferrolb, found.collect());
+        checked.unkept += examined.unkept;
+        match (&mut checked.config, examined.settings) {
+            (Some(config), Some(settings)) => config.settings = settings,
+            (_, _) => checked.config = None,
+        }
+    }
+    // Errors of both texts, then warnings of both.
+    checked
+        .diagnostics
+        .sort_by_key(|diagnostic| diagnostic.severity != Severity::Error);
+    checked
+}
+
+impl Checked {
+    /// Adds what was found in a text of the file.
+    fn add(&mut self, file: &str, embedded: &Embedded, key: Key, found: Vec<Diagnostic>) {
+        let Embedded {
             name,
-            text: text.to_owned(),
-            diagnostics: inner,
-        }),
+            text,
+            place,
+            style,
+        } = embedded;
+        let offsets = Offsets::of(file, *place, text, *style);
+        let lines = Lines::of(file);
+        let in_file = found
+            .iter()
+            .map(|diagnostic| offsets.in_file(&lines, text, diagnostic));
+        self.diagnostics.extend(in_file);
+        let own_lines = matches!(offsets, Offsets::Lines(_)) || !text.trim_end().contains('\n');
+        let secrets = secrets_in(text);
+        if own_lines && !matches!(offsets, Offsets::Unknown(_)) {
+            let in_file = secrets
+                .iter()
+                .map(|secret| offsets.at(secret.start)..offsets.at(secret.end));
+            self.secrets.extend(in_file);
+        } else {
+            self.inner.push(Inner {
+                key,
+                name,
+                text: text.clone(),
+                diagnostics: found,
+                secrets,
+            });
+        }
+    }
+}
+
+/// Where the lines of a text begin: a place is found without reading the text from its beginning.
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        let after = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            text,
+            starts: std::iter::once(0).chain(after).collect(),
+        }
+    }
+
+    /// The place of some bytes.
+    fn place(&self, offset: usize, length: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).and_then(|line| self.starts.get(line));
+        let start = start.copied().unwrap_or_default();
+        // The rest of the line is all that counts.
+        let rest = self.text.get(start..).unwrap_or_default();
+        let place = place_at(rest, offset.saturating_sub(start), length);
+        let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Place {
+            start: place.start.saturating_add(narrow(start)),
+            end: place.end.saturating_add(narrow(start)),
+            line: narrow(line.max(1)),
+            column: place.column,
+        }
     }
 }
 
@@ -505,12 +757,12 @@ impl Offsets {
     }
 
     /// The diagnostic with its place in the file.
-    fn in_file(&self, file: &str, text: &str, diagnostic: &Diagnostic) -> Diagnostic {
+    fn in_file(&self, lines: &Lines<'_>, text: &str, diagnostic: &Diagnostic) -> Diagnostic {
         // A place inside the text; one that is no character's beginning cannot be.
         let inner = diagnostic.span.start.min(text.len());
         let start = self.at(inner);
         let end = self.at(diagnostic.span.end.clamp(inner, text.len()));
-        let place = place_at(file, start, end.saturating_sub(start));
+        let place = lines.place(start, end.saturating_sub(start));
         Diagnostic {
             line: usize::try_from(place.line).unwrap_or_default(),
             column: usize::try_from(place.column).unwrap_or_default(),
