@@ -277,6 +277,8 @@ pub struct Session {
     said: Option<(String, Instant)>,
     /// When it was last said that there are routes that the session cannot carry.
     said_unsendable: Option<Instant>,
+    /// When something last happened.
+    now: Option<Instant>,
 }
 
 impl Session {
@@ -299,6 +301,7 @@ impl Session {
             ending: false,
             said: None,
             said_unsendable: None,
+            now: None,
         }
     }
 
@@ -334,8 +337,11 @@ impl Machine for Session {
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Tick => {
-                while let Some(timer) = self.timers.expire(now) {
-                    self.event(now, Event::Expired(timer));
+                // A wait of nothing that begins here is for the next tick.
+                for timer in self.timers.due(now) {
+                    if self.timers.expire(timer, now) {
+                        self.event(now, Event::Expired(timer));
+                    }
                 }
             }
             Input::Route(prefix, attributes) => self.rib.set(prefix, attributes),
@@ -351,11 +357,17 @@ impl Machine for Session {
             Input::Stop => self.event(now, Event::Stop),
             Input::Shutdown => self.event(now, Event::Shutdown),
         }
-        self.fill(now);
         self.say_unsendable(now);
+        self.now = Some(now);
     }
 
+    /// UPDATEs are made here, so that many inputs come to few of them.
     fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty()
+            && let Some(now) = self.now
+        {
+            self.send_routes(now);
+        }
         self.outputs.pop_front()
     }
 

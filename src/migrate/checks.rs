@@ -62,6 +62,7 @@ pub(super) fn look(
         options,
         findings,
     };
+    checks.emptiness();
     checks.peers();
     checks.pools();
     match mode {
@@ -81,6 +82,15 @@ struct Checks<'c, 'f, 'o> {
 }
 
 impl Checks<'_, '_, '_> {
+    fn emptiness(&mut self) {
+        if self.config.pools.is_empty() && self.config.peers.is_empty() {
+            let message = "the configuration has no pools and no peers: 0.12 runs it, and so there is next to nothing to convert";
+            let help = "if this is not what runs, another ConfigMap or another key is meant";
+            self.findings
+                .add(Level::Info, "MIG046", "", None, message, help);
+        }
+    }
+
     fn peers(&mut self) {
         let (raw, config) = (self.raw, self.config);
         for (index, (raw, peer)) in raw.peers.value.iter().zip(&config.peers).enumerate() {

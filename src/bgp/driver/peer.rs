@@ -173,7 +173,19 @@ impl Peer {
             match connection.write() {
                 Ok(0) => return,
                 Ok(count) => self.handle(Input::Written(count)),
-                Err(error) => return self.handle(Input::Broken(broken(&error))),
+                Err(error) => return self.broken(&error),
+            }
+        }
+    }
+
+    /// It cannot be written any more; what the peer said last may still be there to be read.
+    fn broken(&mut self, error: &io::Error) {
+        while let Some(connection) = self.link.connection() {
+            match connection.read() {
+                Ok(Read::Octets(octets)) => self.handle(Input::Received(octets)),
+                Ok(Read::Nothing | Read::End) | Err(_) => {
+                    self.handle(Input::Broken(broken(error)));
+                }
             }
         }
     }
