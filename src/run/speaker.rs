@@ -119,6 +119,9 @@ pub struct Protocol<S, R> {
     pub reports: mpsc::Receiver<R>,
 }
 
+/// Takes the only interfaces for layer 2; must not wait.
+pub type Interfaces = Box<dyn FnMut(Vec<String>) + Send>;
+
 /// Takes all that is announced, whenever it may have changed.
 pub type Announced = Box<dyn FnMut(&[Announcement]) + Send>;
 
@@ -128,6 +131,8 @@ pub struct World<C, S, B, F, G> {
     pub cluster: C,
     /// Layer 2.
     pub layer2: Protocol<S, Report>,
+    /// The interfaces of layer 2, where there is one.
+    pub interfaces: Option<Interfaces>,
     /// BGP.
     pub bgp: Protocol<B, bgp::Report>,
     /// BFD.
@@ -159,6 +164,7 @@ where
     let World {
         cluster,
         mut layer2,
+        interfaces,
         mut bgp,
         mut bfd,
         announced,
@@ -170,6 +176,7 @@ where
         node,
         cluster,
         layer2: layer2.send,
+        interfaces,
         bgp: bgp.send,
         bfd: bfd.send,
         announced,
@@ -251,6 +258,7 @@ struct Driver<C, S, B, F, G> {
     node: Arc<str>,
     cluster: C,
     layer2: S,
+    interfaces: Option<Interfaces>,
     bgp: B,
     bfd: F,
     announced: Option<Announced>,
@@ -359,6 +367,11 @@ where
         while let Some(effect) = self.speaker.poll_effect() {
             match effect {
                 Effect::Layer2(command) => (self.layer2)(command),
+                Effect::Interfaces(names) => {
+                    if let Some(interfaces) = &mut self.interfaces {
+                        interfaces(names);
+                    }
+                }
                 Effect::Bgp(command) => (self.bgp)(command),
                 Effect::Bfd(command) => (self.bfd)(command),
                 Effect::Record(event) => self.cluster.record(event),
@@ -565,6 +578,7 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
             send: |command| layer2.send(command),
             reports,
         },
+        interfaces: Some(only_on(&layer2)),
         bgp: Protocol {
             send: |command| bgp.send(command),
             reports: bgp_reports,
@@ -613,6 +627,16 @@ fn start_gossip(
     };
     let gossip = Gossip::start(params, super::as_function(journal))?;
     Ok(Arc::new(gossip))
+}
+
+/// How layer 2 is told its interfaces, as long as there is a layer 2.
+pub fn only_on(layer2: &Arc<Layer2>) -> Interfaces {
+    let layer2 = Arc::downgrade(layer2);
+    Box::new(move |names| {
+        if let Some(layer2) = layer2.upgrade() {
+            layer2.only(names);
+        }
+    })
 }
 
 /// BGP and BFD at work.

@@ -132,6 +132,7 @@ fn driven_with(gossips: bool) -> Driven {
             send,
             reports: reported,
         },
+        interfaces: None,
         bgp: Protocol {
             send: {
                 let asked = bgp_asked.clone();
@@ -748,6 +749,7 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
             },
             reports: reported,
         },
+        interfaces: None,
         bgp: silent(),
         bfd: silent(),
         announced: None,
