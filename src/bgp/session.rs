@@ -95,6 +95,10 @@ pub const IN_FLIGHT: usize = 256 * 1024;
 /// Shortest time between two lines above debug that say the same.
 pub const QUIET: Duration = Duration::from_secs(5 * 60);
 
+/// A failure to connect so soon after a session is no news: the peer is still letting go of that one (FRR refuses the next
+/// one for some milliseconds).
+pub const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// What can happen to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -267,6 +271,8 @@ pub struct Session {
     connection: Option<Connection>,
     /// When it became Established, if it is.
     since: Option<Instant>,
+    /// When it last was Established, if it is not.
+    down_at: Option<Instant>,
     /// Not Established since the program began.
     restarted: bool,
     /// The peer refused our capabilities: the next OPEN has none.
@@ -296,6 +302,7 @@ impl Session {
             timers: Timers::default(),
             connection: None,
             since: None,
+            down_at: None,
             restarted: true,
             plain: false,
             ending: false,

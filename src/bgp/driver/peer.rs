@@ -8,9 +8,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::dial;
 use super::figures::Slate;
-use super::link::{Connection, Happening, Link, Read};
+use super::link::{Happening, Link, Read};
 use super::mailbox::{End, Mail, Mailbox};
 use crate::bgp::backoff::Random;
 use crate::bgp::session::{Input, Output, Session};
@@ -54,7 +53,7 @@ pub(super) async fn run(set_up: SetUp) {
     let mut peer = Peer {
         id,
         session: Session::new(params, Random::seeded(seed)),
-        link: Link::None,
+        link: Link::new(),
         figures,
         reports,
         tasks,
@@ -69,7 +68,7 @@ pub(super) async fn run(set_up: SetUp) {
             () = mailbox.arrived() => peer.mail(mailbox.take()),
             happening = peer.link.happening() => match happening {
                 Happening::Dialled(Ok((stream, local))) => {
-                    peer.link = Link::Up(Connection::new(stream));
+                    peer.link.up(stream);
                     peer.handle(Input::Connected(local));
                 }
                 Happening::Dialled(Err(error)) => {
@@ -134,7 +133,7 @@ impl Peer {
     fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Dial(params) => self.link = Link::Dialling(Box::pin(dial::dial(params))),
+                Output::Dial(params) => self.link.dial(params),
                 Output::Transmit(octets) => {
                     if let Some(connection) = self.link.connection() {
                         connection.transmit(&octets);

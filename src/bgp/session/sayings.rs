@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{CONNECT_TIME, Output, QUIET, Session};
+use super::{CONNECT_TIME, LETTING_GO, Output, QUIET, Session};
 use crate::bgp::Params;
 use crate::bgp::wire::Family;
 use crate::journal::{Level, Record};
@@ -70,7 +70,14 @@ impl Session {
 
     /// Upstream: `op` connect, "failed to connect to peer".
     pub(super) fn say_failure(&mut self, now: Instant, why: &str) {
-        let level = self.level(now, why, Level::Error);
+        let letting_go = self
+            .down_at
+            .is_some_and(|at| now.duration_since(at) < LETTING_GO);
+        let level = if letting_go {
+            Level::Debug
+        } else {
+            self.level(now, why, Level::Error)
+        };
         self.say(Record::failed("connect", why, "failed to connect to peer").at(level));
     }
 

@@ -140,6 +140,7 @@ impl Session {
                 self.lose(now, why, Some(answer), How::Written, Idle);
             }
             (Established, Event::Expired(Timer::Leaving)) => {
+                self.ending = true;
                 self.leave(
                     now,
                     Notification::cease(Cease::AdministrativeShutdown),
@@ -466,6 +467,7 @@ impl Session {
                 if now.duration_since(since) >= STABLE {
                     self.backoff.reset();
                 }
+                self.down_at = Some(now);
                 self.rib.stop();
                 self.say_down(now, why, loudness);
                 self.outputs.push_back(Output::Down(why.to_owned()));

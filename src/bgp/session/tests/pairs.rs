@@ -170,7 +170,7 @@ fn timers() {
             "=",
             "=",
             "=",
-            "Idle NOTIFICATION 6/2, close, down",
+            "Idle NOTIFICATION 6/2, close, down, ended",
         ],
         expire(Timer::Leaving),
     );

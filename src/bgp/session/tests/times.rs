@@ -257,6 +257,36 @@ fn the_same_trouble_is_said_once_in_five_minutes() {
 }
 
 #[test]
+fn that_a_peer_is_still_letting_go_of_the_last_session_is_no_news() {
+    let mut bench = Bench::established();
+    bench.handle(Input::BfdDown);
+    bench.to_deadline();
+    let levels = |bench: &mut Bench| {
+        bench.handle(Input::Connected(local()));
+        bench.take();
+        bench.handle(Input::Closed);
+        let said = bench.take();
+        lines(&said)
+            .iter()
+            .map(|line| line.level)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(levels(&mut bench), [Level::Debug]);
+    while bench.now - bench.session.down_at.unwrap() < LETTING_GO {
+        bench.to_deadline();
+        if bench.state() != State::Connect {
+            continue;
+        }
+        if bench.now - bench.session.down_at.unwrap() < LETTING_GO {
+            assert_eq!(levels(&mut bench), [Level::Debug]);
+        }
+    }
+    assert_eq!(levels(&mut bench), [Level::Error]);
+    bench.to_deadline();
+    assert_eq!(levels(&mut bench), [Level::Debug]);
+}
+
+#[test]
 fn up_and_down_are_said_as_upstream_does() {
     let mut bench = Bench::to(params(), &their_open(), State::OpenConfirm);
     bench.handle(Input::Received(KEEPALIVE.to_vec()));

@@ -204,8 +204,8 @@ fn a_missing_mandatory_attribute_is_treated_as_withdraw() {
 #[test]
 fn the_second_of_an_attribute_does_not_count_and_of_mp_nlri_ends_the_session() {
     // RFC 7606 §3 (g).
-    assert_eq!(read(&with("400101 09")), announced(1));
-    assert_eq!(read(&with("c0c801 00 c0c801 00")), announced(1));
+    assert_eq!(read(&with("400101 09")), discarded(1));
+    assert_eq!(read(&with("c0c801 00 c0c801 00")), discarded(200));
     for attributes in [
         format!("{REACH} {REACH}"),
         "800f03 0002 01 800f03 0001 01".to_owned(),
@@ -241,6 +241,10 @@ fn attributes_that_are_cut_off_are_treated_as_withdraw() {
         "d008 0005 00000001",
     ] {
         assert_eq!(read(&with(rest)), withdrawn(0), "{rest}");
+    }
+    // RFC 7606 §3 (j): nobody knows which routes are meant.
+    for rest in ["800e", "800e20 0002", "900f0010 0002 01"] {
+        assert_eq!(read(&with(rest)), Err(Error::NothingToWithdraw), "{rest}");
     }
     // Zero length: a syntax error but for AS_PATH and ATOMIC_AGGREGATE.
     for kind in ["4001", "4003", "8004", "c008", "c010", "c020"] {
@@ -549,22 +553,22 @@ fn faults_are_told_in_words() {
         (
             0,
             Action::TreatAsWithdraw,
-            "the path attributes are cut off: its routes count as withdrawn",
+            "the path attributes are cut off: the routes count as withdrawn",
         ),
         (
             8,
             Action::TreatAsWithdraw,
-            "COMMUNITIES (attribute 8) is wrong or missing: its routes count as withdrawn",
+            "COMMUNITIES (attribute 8) is wrong or missing: the routes count as withdrawn",
         ),
         (
             7,
             Action::AttributeDiscard,
-            "AGGREGATOR (attribute 7) is wrong or missing: it is ignored",
+            "AGGREGATOR (attribute 7) is wrong or repeated: it is ignored",
         ),
         (
             200,
             Action::AttributeDiscard,
-            "attribute 200 is wrong: it is ignored",
+            "attribute 200 is wrong or repeated: it is ignored",
         ),
     ] {
         assert_eq!(Fault { attribute, action }.to_string(), text);
