@@ -180,6 +180,7 @@ where
         bgp: bgp.send,
         bfd: bfd.send,
         announced,
+        begun: BTreeSet::new(),
         gossip,
         peers: None,
         seat,
@@ -262,6 +263,8 @@ struct Driver<C, S, B, F, G> {
     bgp: B,
     bfd: F,
     announced: Option<Announced>,
+    /// The BGP peers that were begun, perhaps in place of others with the same number, and have not said anything since.
+    begun: BTreeSet<PeerId>,
     gossip: Option<G>,
     /// The addresses that should be in the gossip, as they were last told; `None`: nothing was told yet.
     peers: Option<Option<BTreeSet<IpAddr>>>,
@@ -372,7 +375,20 @@ where
                         interfaces(names);
                     }
                 }
-                Effect::Bgp(command) => (self.bgp)(command),
+                Effect::Bgp(command) => {
+                    match &command {
+                        bgp::Command::Peer(id, _) => {
+                            self.begun.insert(*id);
+                        }
+                        bgp::Command::PeerGone(id) => {
+                            self.begun.remove(id);
+                        }
+                        bgp::Command::Route(..)
+                        | bgp::Command::BfdDown(_)
+                        | bgp::Command::Shutdown => {}
+                    }
+                    (self.bgp)(command);
+                }
                 Effect::Bfd(command) => (self.bfd)(command),
                 Effect::Record(event) => self.cluster.record(event),
                 Effect::Log(record) => self.seat.journal.write(record),
@@ -406,11 +422,14 @@ where
     fn bgp_report(&mut self, report: bgp::Report) {
         match report {
             bgp::Report::Log(record) => self.seat.journal.write(record),
-            // The session says both.
-            bgp::Report::Up(_) => {}
+            // The session's own lines say both.
+            bgp::Report::Up(id) => {
+                self.begun.remove(&id);
+            }
             bgp::Report::Down(id, why) => {
-                // Of one that is no peer any more nobody needs to know.
-                if let Some(peer) = self.peer_name(id) {
+                // Of one that is no peer any more, or that made room for itself with other parameters, nobody needs to know.
+                let as_wished = self.begun.remove(&id);
+                if let Some(peer) = self.peer_name(id).filter(|_| !as_wished) {
                     self.cluster.record(KubernetesEvent {
                         about: self.this_node(),
                         warning: true,

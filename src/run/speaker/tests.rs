@@ -413,15 +413,17 @@ async fn a_way_that_breaks_takes_its_peers_down_unless_their_operator_ended_bfd(
 async fn a_lost_session_is_an_event_on_the_node_unless_nobody_wants_it_any_more() {
     let driven = routing().await;
     let before = driven.fake.reasons().len();
-    for (id, why) in [(1, "the hold timer expired"), (7, "it is no peer")] {
-        let report = bgp::Report::Down(PeerId(id), why.to_owned());
+    let down = |id: u32, why: &str| bgp::Report::Down(PeerId(id), why.to_owned());
+    for report in [
+        // A peer of the same number was there before.
+        down(0, "the configuration changed"),
+        bgp::Report::Up(PeerId(0)),
+        bgp::Report::Up(PeerId(1)),
+        down(7, "it is no peer"),
+        down(1, "the hold timer expired"),
+    ] {
         driven.bgp_reports.send(report).await.unwrap();
     }
-    driven
-        .bgp_reports
-        .send(bgp::Report::Up(PeerId(1)))
-        .await
-        .unwrap();
     driven
         .until("the Event", |driven| driven.fake.reasons().len() > before)
         .await;
