@@ -54,7 +54,7 @@ fn accepts(filter: &[Instruction], packet: &[u8], packet_type: u32) -> bool {
             k,
         } = filter[at];
         at += 1;
-        let half = |at: u32| Some(octet(at)? << 8 | octet(at + 1)?);
+        let half = |at: u32| Some((octet(at)? << 8) | octet(at + 1)?);
         let loaded = match code {
             c if c == BPF_LD | BPF_W | BPF_ABS && k == PACKET_TYPE => Some(packet_type),
             c if c == BPF_LD | BPF_B | BPF_ABS => octet(k),
