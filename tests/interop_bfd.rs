@@ -28,9 +28,9 @@ use world::{eventually, now};
 
 const FAST: &str = "
  profile fast
-  receive-interval 50
-  transmit-interval 50
-  detect-multiplier 3
+  receive-interval 100
+  transmit-interval 100
+  detect-multiplier 5
  !";
 
 /// bfdd's one peer, with the profile `fast` and more lines.
@@ -38,8 +38,14 @@ fn frr_peer(peer: &str, more: &str) -> String {
     format!("{FAST}\n peer {peer}\n  profile fast\n  {more}\n !")
 }
 
-/// From a cut to the news of it: the negotiated 150 ms, and what a busy machine of a test may take.
-const NOTICED: Duration = Duration::from_millis(400);
+/// From a cut to the news of it: the negotiated 500 ms, the last packet having come up to an interval before, and what a busy
+/// machine of a test may take. (How fast and how sure it can be is a figure: bench/bfd.)
+const NOTICED: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(380)..=Duration::from_millis(1000);
+
+/// The same for echoes: five times 50 ms.
+const ECHOES_NOTICED: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(180)..=Duration::from_millis(750);
 
 fn comes_up_and_notices_a_cut(peer: Peer, theirs: &str) {
     let our_address = if peer.address.is_ipv4() {
@@ -59,7 +65,7 @@ fn comes_up_and_notices_a_cut(peer: Peer, theirs: &str) {
     eventually_or(
         || {
             let session = frr.peer(our_address);
-            session["remote-receive-interval"] == 50 && session["remote-transmit-interval"] == 50
+            session["remote-receive-interval"] == 100 && session["remote-transmit-interval"] == 100
         },
         || frr.peer(our_address).to_string(),
     );
@@ -67,8 +73,8 @@ fn comes_up_and_notices_a_cut(peer: Peer, theirs: &str) {
     assert!(before.up && before.session_up_events == 1 && before.session_down_events == 0);
     eventually("control packets both ways", || {
         let now = ours.figures(&peer);
-        now.control_packet_input > before.control_packet_input + 40
-            && now.control_packet_output > before.control_packet_output + 40
+        now.control_packet_input > before.control_packet_input + 20
+            && now.control_packet_output > before.control_packet_output + 20
     });
     ours.nothing_happened();
 
@@ -77,7 +83,7 @@ fn comes_up_and_notices_a_cut(peer: Peer, theirs: &str) {
     let (at, reason) = ours.goes_down(&peer);
     println!("{}: noticed after {:?}", peer.address, at - cut);
     assert_eq!(reason, Reason::DetectionTimeExpired);
-    assert!(at - cut < NOTICED, "{:?}", at - cut);
+    assert!(NOTICED.contains(&(at - cut)), "{:?}", at - cut);
     frr.becomes(our_address, "down");
     assert!(!ours.figures(&peer).up);
     assert_eq!(ours.figures(&peer).session_down_events, 1);
@@ -221,7 +227,7 @@ fn echoes_both_ways(ours_at: &str, theirs_at: &str, theirs: &str) {
     let (at, reason) = ours.goes_down(&peer);
     println!("{ours_at}: echoes noticed after {:?}", at - cut);
     assert_eq!(reason, Reason::EchoFunctionFailed);
-    assert!(at - cut < NOTICED, "{:?}", at - cut);
+    assert!(ECHOES_NOTICED.contains(&(at - cut)), "{:?}", at - cut);
     frr.becomes(ours_at, "down");
     wire.mend();
     ours.comes_up(&peer);
@@ -394,7 +400,9 @@ fn other_intervals_take_effect_without_a_flap() {
     ours.want(&peer, fast());
     ours.comes_up(&peer);
     frr.becomes("192.0.2.1", "up");
-    for (receive, transmit, multiplier) in [(200, 300, 5), (20, 20, 8), (300, 60, 3), (50, 50, 3)] {
+    for (receive, transmit, multiplier) in
+        [(200, 300, 5), (60, 60, 10), (300, 60, 6), (100, 100, 5)]
+    {
         ours.want(
             &peer,
             Params {
@@ -462,7 +470,7 @@ fn where_another_bfdd_has_the_ports_packets_are_read_past_it() {
     wire.cut();
     for _ in 0..2 {
         let (at, _) = ours.next("goes down");
-        assert!(at - cut < NOTICED, "{:?}", at - cut);
+        assert!(NOTICED.contains(&(at - cut)), "{:?}", at - cut);
     }
 }
 
@@ -509,14 +517,14 @@ fn give_up_rights() {
 fn a_process_that_was_stopped_for_a_while_blames_nobody() {
     let wire = Wire::new();
     let frr = Frr::start(&wire.theirs, &frr_peer("192.0.2.1 interface eth0", ""));
-    // bfdd waits 2.5 s for us; we wait 150 ms.
-    let probe = Probe::start(&wire.ours, &["192.0.2.2", "50", "50"]);
+    // bfdd waits 5 s for us; we wait 500 ms.
+    let probe = Probe::start(&wire.ours, &["192.0.2.2", "100", "50"]);
     frr.becomes("192.0.2.1", "up");
     let count = |what: &str| frr.counters("192.0.2.1")[what].as_u64().unwrap_or_default();
     for _ in 0..5 {
         probe.signal("-STOP");
         let sent = count("control-packet-output");
-        eventually("bfdd speaks meanwhile, for three detection times", || {
+        eventually("bfdd speaks meanwhile, for two detection times", || {
             count("control-packet-output") > sent + 12
         });
         probe.signal("-CONT");
@@ -537,8 +545,8 @@ fn bird_over_one_hop_and_several() {
     let bird = Bird::start(
         &wire.theirs,
         r#"protocol bfd {
-  interface "eth0" { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; };
-  multihop { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; };
+  interface "eth0" { min rx interval 100 ms; min tx interval 100 ms; multiplier 5; };
+  multihop { min rx interval 100 ms; min tx interval 100 ms; multiplier 5; };
   neighbor 192.0.2.1 dev "eth0";
   neighbor fe80::1 dev "eth0";
   neighbor 2001:db8::1 local 2001:db8::2 multihop;
@@ -577,7 +585,7 @@ fn bird_over_one_hop_and_several() {
     for _ in &peers {
         let (at, report) = ours.next("goes down");
         println!("BIRD: noticed after {:?}: {report:?}", at - cut);
-        assert!(at - cut < NOTICED, "{:?}", at - cut);
+        assert!(NOTICED.contains(&(at - cut)), "{:?}", at - cut);
     }
     wire.mend();
     for _ in &peers {

@@ -16,8 +16,12 @@ rights=${RIGHTS:-+net_raw}
 ns=ferrolb-bench-bfd-$$
 work=$(mktemp -d)
 processes=()
+# Who measures must not wait for a processor. What is measured, and the load, get the ordinary share again, each in a session of
+# its own: the kernel shares the processors out among sessions (autogroup) as it does among containers.
+renice -n -20 $$ >/dev/null
+ordinary() { exec setsid nice -n 20 "$@"; }
 cleanup() {
-  exec 9>&- || true
+  exec 8>&- 9>&- || true
   for process in "${processes[@]}"; do kill "$process" 2>/dev/null || true; done
   wait 2>/dev/null || true
   for n in ours theirs switch; do ip netns del "$ns-$n" 2>/dev/null || true; done
@@ -39,9 +43,8 @@ for n in ours theirs; do
   ip -n "$ns-$n" address add 192.0.2.$number/24 dev eth0
 done
 
-echo "log timestamp precision 6" >"$work/zebra.conf"
+touch "$work/zebra.conf"
 cat >"$work/bfdd.conf" <<'CONF'
-log timestamp precision 6
 debug bfd peer
 bfd
  profile fast
@@ -56,21 +59,25 @@ bfd
 CONF
 chown -R frr:frr "$work"
 chmod 755 "$work"
+stamped() { while read -r line; do printf '%s %s\n' "$EPOCHREALTIME" "$line"; done; }
 daemon() { # NAME ARGUMENTS...
   local name=$1; shift
-  ip netns exec "$ns-theirs" "/usr/lib/frr/$name" -z "$work/zserv" -i "$work/$name.pid" --vty_socket "$work" \
-    -f "$work/$name.conf" -P 0 --log "file:$work/$name.log" --log-level debugging "$@" >/dev/null 2>&1 &
+  ordinary ip netns exec "$ns-theirs" "/usr/lib/frr/$name" -z "$work/zserv" -i "$work/$name.pid" --vty_socket "$work" \
+    -f "$work/$name.conf" -P 0 --log stdout --log-level debugging "$@" 2>&1 &
   processes+=($!)
 }
-touch "$work/zebra.log" "$work/bfdd.log"; chown frr:frr "$work"/*.log
-daemon zebra
+mkfifo "$work/bfdd.out" "$work/input" "$work/switch"
+stamped <"$work/bfdd.out" >"$work/bfdd.log" &
+daemon zebra >/dev/null
 until [[ -S $work/zserv ]]; do :; done
-daemon bfdd --bfdctl "$work/bfdd.sock"
-mkfifo "$work/input"
-ip netns exec "$ns-ours" setpriv --inh-caps=-all --bounding-set="-all,$rights" "$bin/bfd_probe" 192.0.2.2 50 3 \
+daemon bfdd --bfdctl "$work/bfdd.sock" >"$work/bfdd.out"
+ordinary ip netns exec "$ns-ours" setpriv --inh-caps=-all --bounding-set="-all,$rights" "$bin/bfd_probe" 192.0.2.2 50 3 \
   <"$work/input" >"$work/ours" 2>&1 &
 probe=$!
 exec 9>"$work/input"
+# One that is there already cuts at once.
+ip -n "$ns-switch" -batch - <"$work/switch" &
+exec 8>"$work/switch"
 
 wait_for() { # SECONDS CONDITION...
   local end=$((SECONDS + $1)); shift
@@ -79,7 +86,7 @@ wait_for() { # SECONDS CONDITION...
     read -rt 0.05 <> <(:) || true
   done
 }
-# How often each end came up and went down. (bfdd says each change twice, to each of its logs; once per file.)
+# How often each end came up and went down.
 ours() { grep -c " $1" "$work/ours" || true; }
 theirs() { grep -c "state-change: .*-> $1" "$work/bfdd.log" || true; }
 ups() { (($(ours up) >= $1 && $(theirs up) >= $1)); }
@@ -88,7 +95,7 @@ downs() { (($(ours down) >= $1 && $(theirs down) >= $1)); }
 wait_for 20 ups 1
 # What comes now is under load: as many busy loops as processors, twice.
 for _ in $(seq $(($(nproc) * 2))); do
-  (while :; do :; done) &
+  ordinary sh -c 'while :; do :; done' &
   processes+=($!)
 done
 o=$(ours down) t=$(theirs down)
@@ -102,23 +109,22 @@ for _ in $(seq "$cuts"); do
   up=$(($(ours up) + 1))
   # Somewhere in the interval.
   read -rt "0.$((RANDOM % 90 + 10))" <> <(:) || true
-  date +%s.%N >>"$work/cuts"
-  ip -n "$ns-switch" link set ours nomaster
-  date +%s.%N >>"$work/cut.ends"
+  cut=$EPOCHREALTIME
+  echo "link set ours nomaster" >&8
+  echo "$cut" >>"$work/cuts"
   wait_for 20 downs $((o + 1))
-  # The first change after the cut, at each end; bfdd's clock is local time, to the microsecond.
-  grep ' down' "$work/ours" | sed -n "$((o + 1))p" | cut -d ' ' -f 1 >>"$work/ours.times"
-  stamp=$(grep 'state-change: .*-> down' "$work/bfdd.log" | sed -n "$((t + 1))p" | cut -d ' ' -f 1,2)
-  date -d "${stamp//\//-}" +%s.%N >>"$work/theirs.times"
-  ip -n "$ns-switch" link set ours master br0
+  # The first change after the cut, at each end.
+  awk -v cut="$cut" '$2 == "down" && $1 > cut { print $1; exit }' "$work/ours" >>"$work/ours.times"
+  awk -v cut="$cut" '/state-change: .*-> down/ && $1 > cut { print $1; exit }' "$work/bfdd.log" >>"$work/theirs.times"
+  echo "link set ours master br0" >&8
   wait_for 30 ups "$up"
 done
 for process in "${processes[@]:2}"; do kill "$process" 2>/dev/null || true; done
-exec 9>&-
+exec 8>&- 9>&-
 wait "$probe" || true
 
-# From the middle of the cut (the command takes a moment) to the news, in ms.
-times() { paste "$work/cuts" "$work/cut.ends" "$work/$1.times" | awk '{ printf "%.1f\n", ($3 - ($1 + $2) / 2) * 1000 }' | sort -g; }
+# From the cut to the news, in ms.
+times() { paste "$work/cuts" "$work/$1.times" | awk '{ printf "%.1f\n", ($2 - $1) * 1000 }' | sort -g; }
 median() { awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 figure() { awk -v n="$1" -v v="$2" -v u="$3" -v r="$4" 'BEGIN { printf "%s %s %s %s %.2f\n", n, v, u, r, (r > 0 ? v / r : (v > 0 ? 999 : 1)) }'; }
 figure "bfd_false_downs_in_${seconds}_s_of_load" "$false_ours" downs "$false_theirs"

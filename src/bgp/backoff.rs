@@ -75,7 +75,7 @@ impl Random {
     /// RFC 4271 §10: the time multiplied by a random factor between 0.75 and 1.0.
     pub fn jitter(&mut self, time: Duration) -> Duration {
         let quarter = time / 4;
-        let part = quarter.as_nanos() * u128::from(self.bits()) >> 32;
+        let part = (quarter.as_nanos() * u128::from(self.bits())) >> 32;
         time - Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX)).min(quarter)
     }
 }

@@ -10,9 +10,9 @@ use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::migrate::Release;
 use ferrolb_compat::raw::ConfigFile;
 
-use super::{BgpMode, Findings, Level, Options, Passwords, Source};
+use super::{BgpMode, Findings, Level, Options, Passwords};
 use crate::config::mode::Mode;
-use crate::config::parse::{examine, examine_node};
+use crate::config::parse::takes;
 use crate::config::{Config, Pool, Protocol};
 
 /// The largest port that the schema of a peer takes.
@@ -21,12 +21,8 @@ const MAX_PORT: u16 = 16384;
 const MAX_HOLD_TIME: u64 = 65535;
 
 /// Native if 0.12's native mode takes the configuration, else FRR.
-pub(super) fn guess_mode(source: Source<'_>) -> BgpMode {
-    let native = match source {
-        Source::Text(text) => examine(text, Mode::Native),
-        Source::Node(document, node) => examine_node(document, node, Mode::Native),
-    };
-    if native.config.is_some() {
+pub(super) fn guess_mode(raw: &ConfigFile) -> BgpMode {
+    if takes(raw, Mode::Native) {
         BgpMode::Native
     } else {
         BgpMode::Frr

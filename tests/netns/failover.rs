@@ -117,6 +117,7 @@ fn with_addresses(count: usize) -> (Lan, usize, usize) {
     let announced = announced();
     let most = (0..3).max_by_key(|i| announced[*i]).unwrap();
     let moved = announced[most];
+    lan.tap.drain();
     (lan, most, moved)
 }
 

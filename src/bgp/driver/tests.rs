@@ -477,7 +477,7 @@ async fn only_the_right_password_connects() {
 }
 
 #[tokio::test]
-async fn the_ttl_is_that_of_the_peers_distance() {
+async fn the_ttl_is_the_kernels_own_unless_the_peer_is_far_or_watches_it() {
     let router = Router::listen().await;
     let ttl = async |change: fn(&mut Params)| {
         let mut params = router.params();
@@ -485,9 +485,13 @@ async fn the_ttl_is_that_of_the_peers_distance() {
         let (stream, _) = in_time(dial::dial(Arc::new(params))).await.unwrap();
         SockRef::from(&stream).ttl_v4().unwrap()
     };
-    assert_eq!(ttl(|_| {}).await, 1);
+    // Upstream: the kernel's own, also for a peer several hops away.
+    let own = SockRef::from(&router.listener).ttl_v4().unwrap();
+    assert!(own > 1);
+    assert_eq!(ttl(|_| {}).await, own);
+    assert_eq!(ttl(|params| params.peer_asn = params.my_asn).await, own);
     assert_eq!(ttl(|params| params.ebgp_multihop = true).await, 255);
-    assert_eq!(ttl(|params| params.peer_asn = params.my_asn).await, 255);
+    assert_eq!(ttl(|params| params.ttl_security = Some(200)).await, 255);
 }
 
 #[tokio::test]

@@ -25,12 +25,9 @@ pub(super) fn no_answer(params: &Params) -> String {
     if !params.password.0.is_empty() {
         why.push_str(" (a wrong password looks like this)");
     }
-    if !params.is_internal() && !params.ebgp_multihop && params.ttl_security.is_none() {
-        why.push_str(" (a peer more than one hop away needs ebgp-multihop)");
-    }
     if let Some(hops) = params.ttl_security {
         why.push_str(&format!(
-            " (so does a peer that does not send with TTL 255, or is more than {hops} hops away)"
+            " (a peer that does not send with TTL 255, or is more than {hops} hops away, looks like this)"
         ));
     }
     why

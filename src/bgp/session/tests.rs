@@ -135,7 +135,7 @@ impl Bench {
     }
 
     /// Lets time pass to the next deadline; says how long that was.
-    fn to_deadline(&mut self) -> Duration {
+    fn until_deadline(&mut self) -> Duration {
         let wait = self
             .session
             .next_deadline()
@@ -153,7 +153,7 @@ impl Bench {
             State::Active => {
                 bench.handle(Input::Start);
                 bench.handle(Input::ConnectFailed("refused".to_owned()));
-                bench.to_deadline();
+                bench.until_deadline();
                 // The first wait is none: this is the second one.
                 bench.handle(Input::ConnectFailed("refused".to_owned()));
             }

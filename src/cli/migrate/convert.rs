@@ -539,8 +539,8 @@ impl Asked {
         let (result, code, summary) = match (&conversion.resources, worst) {
             (Some(resources), _) => {
                 let count = resources.len();
-                let verb = if command == "check" { "can be" } else { "is" };
-                let summary = format!("{name}: {verb} {count} resources for MetalLB {target}");
+                let verb = if command == "check" { "would be " } else { "" };
+                let summary = format!("{name}: {verb}{count} resources for MetalLB {target}");
                 ("converted", DONE, summary)
             }
             (None, Some(Level::Blocked)) => (

@@ -213,3 +213,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_claim_is_an_address_and_a_station() {
+    use crate::layer2::conflict::claim;
+    use crate::layer2::wire::Frame;
+    use crate::layer2::wire::arp::{Arp, Operation};
+
+    let address = Ipv4Addr::new(10, 0, 0, 5);
+    let frame = |arp: Arp| Frame::build(|buffer| arp.encode(buffer));
+    for operation in [Operation::Request, Operation::Reply] {
+        let gratuitous = frame(Arp::gratuitous(operation, address, mac(9)));
+        assert_eq!(claim(Kind::Arp, gratuitous.as_bytes()), Ok((ip(5), mac(9))));
+    }
+    // A probe asks. What no station sent claims nothing.
+    assert!(claim(Kind::Arp, frame(Arp::probe(address, mac(9))).as_bytes()).is_err());
+    let nobody = Arp::gratuitous(Operation::Reply, address, MacAddr::broadcast());
+    assert!(claim(Kind::Arp, frame(nobody).as_bytes()).is_err());
+    assert!(claim(Kind::Ndp, frame(Arp::probe(address, mac(9))).as_bytes()).is_err());
+}

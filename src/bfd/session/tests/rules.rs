@@ -495,7 +495,7 @@ fn a_late_tick_gives_the_peer_one_interval_more_and_only_one() {
 #[test]
 fn a_tick_that_is_hardly_late_gives_nothing() {
     let mut lone = Lone::up(fast());
-    lone.now += ms(150 + 29);
+    lone.now += ms(150 + 75);
     assert!(
         lone.handle(Input::Tick)
             .contains(&Output::Down(Reason::DetectionTimeExpired))

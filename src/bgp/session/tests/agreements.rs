@@ -83,7 +83,7 @@ fn the_first_session_of_a_program_says_that_it_has_restarted_and_later_ones_do_n
             bench.handle(Input::Received(KEEPALIVE.to_vec()));
         }
         bench.handle(Input::Closed);
-        bench.to_deadline();
+        bench.until_deadline();
     }
     assert_eq!(states, [true, true, false]);
 }
@@ -295,7 +295,7 @@ fn a_peer_that_refuses_capabilities_is_asked_without_them_and_then_with_them_aga
         // Unsupported Optional Parameter.
         let refused = Notification::new(2, 4);
         bench.handle(Input::Received(notification(&refused)));
-        bench.to_deadline();
+        bench.until_deadline();
     }
     assert_eq!(offered, [true, false, true, false]);
 }

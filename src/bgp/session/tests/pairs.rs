@@ -17,7 +17,7 @@ fn at(state: State) -> Bench {
         let mut bench = Bench::to(params(), &their_open(), State::OpenSent);
         bench.handle(Input::Received(KEEPALIVE.to_vec()));
         // The first wait is none: this is the second one.
-        bench.to_deadline();
+        bench.until_deadline();
         bench.handle(Input::Connected(local()));
         bench.handle(Input::Received(KEEPALIVE.to_vec()));
         bench

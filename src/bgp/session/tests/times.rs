@@ -15,9 +15,9 @@ fn a_dial_that_nobody_answers_is_given_up_after_ten_seconds_and_tried_again_late
     let mut bench = Bench::new(params());
     bench.handle(Input::Start);
     for whole in [0, 1, 2, 4, 8, 16, 32, 64, 120, 120] {
-        assert_eq!(bench.to_deadline(), 10 * SECOND);
+        assert_eq!(bench.until_deadline(), 10 * SECOND);
         assert_eq!(bench.state(), State::Active);
-        is_about(bench.to_deadline(), whole * SECOND);
+        is_about(bench.until_deadline(), whole * SECOND);
         assert_eq!(bench.state(), State::Connect);
     }
     assert_eq!(bench.session.figures().counters.connect_failures, 10);
@@ -30,28 +30,24 @@ fn an_unanswered_dial_says_what_may_be_the_reason() {
         change(&mut params);
         let mut bench = Bench::new(params);
         bench.handle(Input::Start);
-        bench.to_deadline();
+        bench.until_deadline();
         lines(&bench.take())[0].error.clone().unwrap()
     };
+    assert_eq!(why(|_| {}), "no answer within 10 s");
     assert_eq!(
-        why(|params| params.ebgp_multihop = true),
-        "no answer within 10 s"
-    );
-    let hop = "no answer within 10 s (a peer more than one hop away needs ebgp-multihop)";
-    assert_eq!(why(|_| {}), hop);
-    assert_eq!(
-        why(|params| {
-            params.ebgp_multihop = true;
-            params.password = Password("secret".into());
-        }),
+        why(|params| params.password = Password("secret".into())),
         "no answer within 10 s (a wrong password looks like this)"
+    );
+    assert_eq!(
+        why(|params| params.ttl_security = Some(2)),
+        "no answer within 10 s (a peer that does not send with TTL 255, or is more than 2 hops away, looks like this)"
     );
 }
 
 #[test]
 fn a_peer_that_accepts_and_says_nothing_is_given_four_minutes() {
     let mut bench = Bench::to(params(), &their_open(), State::OpenSent);
-    assert_eq!(bench.to_deadline(), LARGE_HOLD_TIME);
+    assert_eq!(bench.until_deadline(), LARGE_HOLD_TIME);
     assert_eq!(words(&bench.take()), "NOTIFICATION 4/0, close");
     assert_eq!(bench.state(), State::Idle);
 }
@@ -63,7 +59,7 @@ fn the_lower_hold_time_counts_and_a_third_of_it_is_between_keepalives() {
     let mut bench = Bench::to(params(), &open, State::Established);
     let mut heard = Duration::ZERO;
     loop {
-        let wait = bench.to_deadline();
+        let wait = bench.until_deadline();
         heard += wait;
         match words(&bench.take()).as_str() {
             "KEEPALIVE" => is_about(wait, 3 * SECOND),
@@ -82,7 +78,7 @@ fn a_shorter_keepalive_time_is_kept_and_a_longer_one_is_not() {
         let mut params = params();
         params.keepalive_time = configured * SECOND;
         let mut bench = Bench::to(params, &their_open(), State::Established);
-        is_about(bench.to_deadline(), whole * SECOND);
+        is_about(bench.until_deadline(), whole * SECOND);
         assert_eq!(words(&bench.take()), "KEEPALIVE");
     }
 }
@@ -150,7 +146,7 @@ fn a_peer_that_does_not_read_is_left_after_eight_minutes_and_what_waits_is_bound
     while bench.state() == State::Established {
         // It speaks, but it does not read.
         bench.handle(Input::Received(KEEPALIVE.to_vec()));
-        bench.to_deadline();
+        bench.until_deadline();
         if let Some(connection) = &bench.session.connection {
             assert!(connection.in_flight <= IN_FLIGHT + 4096);
         }
@@ -212,7 +208,7 @@ fn updates_wait_for_room() {
 /// Drops an Established session, and says how long the next dial waits.
 fn wait_after_loss(bench: &mut Bench) -> Duration {
     bench.handle(Input::Closed);
-    let wait = bench.to_deadline();
+    let wait = bench.until_deadline();
     assert_eq!(bench.state(), State::Connect);
     bench.handle(Input::Connected(local()));
     bench.handle(Input::Received(octets(&their_open())));
@@ -260,7 +256,7 @@ fn the_same_trouble_is_said_once_in_five_minutes() {
 fn that_a_peer_is_still_letting_go_of_the_last_session_is_no_news() {
     let mut bench = Bench::established();
     bench.handle(Input::BfdDown);
-    bench.to_deadline();
+    bench.until_deadline();
     let levels = |bench: &mut Bench| {
         bench.handle(Input::Connected(local()));
         bench.take();
@@ -273,7 +269,7 @@ fn that_a_peer_is_still_letting_go_of_the_last_session_is_no_news() {
     };
     assert_eq!(levels(&mut bench), [Level::Debug]);
     while bench.now - bench.session.down_at.unwrap() < LETTING_GO {
-        bench.to_deadline();
+        bench.until_deadline();
         if bench.state() != State::Connect {
             continue;
         }
@@ -282,7 +278,7 @@ fn that_a_peer_is_still_letting_go_of_the_last_session_is_no_news() {
         }
     }
     assert_eq!(levels(&mut bench), [Level::Error]);
-    bench.to_deadline();
+    bench.until_deadline();
     assert_eq!(levels(&mut bench), [Level::Debug]);
 }
 
@@ -351,7 +347,7 @@ fn graceful_restart_closes_without_a_word_and_other_sessions_with_one() {
         bench.handle(Input::Shutdown);
         bench.handle(Input::Reconfigure(Arc::new(super::params())));
         assert_eq!(words(&bench.take()), "");
-        assert_eq!(bench.to_deadline(), Duration::from_millis(wait));
+        assert_eq!(bench.until_deadline(), Duration::from_millis(wait));
         assert_eq!(words(&bench.take()), "NOTIFICATION 6/2, close, down, ended");
         assert_eq!(bench.session.next_deadline(), None);
     }
@@ -409,8 +405,8 @@ fn bfd_brings_down_what_is_up_and_the_next_dial_waits_longer() {
         field(lines(&said)[0], "reason"),
         "BFD: the way to the peer is down"
     );
-    assert_eq!(bench.to_deadline(), Duration::ZERO);
+    assert_eq!(bench.until_deadline(), Duration::ZERO);
     bench.handle(Input::Connected(local()));
     bench.handle(Input::BfdDown);
-    is_about(bench.to_deadline(), SECOND);
+    is_about(bench.until_deadline(), SECOND);
 }
