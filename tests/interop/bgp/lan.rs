@@ -74,6 +74,9 @@ impl Namespace {
         // Link-local addresses at once.
         namespace.write("net/ipv6/conf/default/accept_dad", "0");
         namespace.write("net/ipv6/conf/all/accept_dad", "0");
+        // FRR can advertise itself and the prefix: hosts here have the addresses that they are given.
+        namespace.write("net/ipv6/conf/default/accept_ra", "0");
+        namespace.write("net/ipv6/conf/all/accept_ra", "0");
         namespace.ip("link set lo up");
         namespace
     }

@@ -105,7 +105,7 @@ pub(crate) trait Peer: Sized {
     fn paths(&self, prefix: &str) -> Vec<Path>;
     /// All it knows, for the reader of a failed test.
     fn state(&self) -> String;
-    /// Asks this neighbour to say everything again.
+    /// Asks this neighbour to say everything again, if it can.
     fn ask_again(&self, neighbour: &str);
     /// Replaces what it is told about its neighbours by hand: refuses this one with a message for it.
     fn shut_down(&self, neighbour: &str, message: &str);
@@ -143,6 +143,15 @@ pub(crate) trait Peer: Sized {
             || self.state(),
         );
         paths
+    }
+
+    /// Waits until the paths to the prefix are exactly these.
+    fn shows(&self, prefix: &str, want: &[Path]) {
+        until(
+            &format!("the router has {want:?} to {prefix}"),
+            || self.paths(prefix) == want,
+            || format!("{:?}\n{}", self.paths(prefix), self.state()),
+        );
     }
 }
 
@@ -185,8 +194,8 @@ fn origin(text: &str) -> String {
 /// By number where a router has a name for it.
 fn community(text: &str) -> String {
     match text {
-        "no-export" => "65535:65281",
-        "no-advertise" => "65535:65282",
+        "no-export" | "noExport" => "65535:65281",
+        "no-advertise" | "noAdvertise" => "65535:65282",
         "graceful-shutdown" | "gracefulShutdown" | "planned-shut" => "65535:0",
         other => other,
     }
@@ -344,10 +353,6 @@ impl Frr {
             lines.push("maximum-paths ibgp 16".to_owned());
             for neighbour in &router.neighbours {
                 lines.push(format!("neighbor {} activate", neighbour.address));
-                lines.push(format!(
-                    "neighbor {} soft-reconfiguration inbound",
-                    neighbour.address
-                ));
             }
             lines.push("exit-address-family".to_owned());
         }
@@ -421,6 +426,7 @@ impl Peer for Frr {
     fn state(&self) -> String {
         let told = self.vtysh(&[
             "show bgp summary",
+            "show bgp neighbors",
             "show bgp ipv4 unicast",
             "show bgp ipv6 unicast",
             "show bfd peers",
@@ -475,6 +481,8 @@ impl Bird {
             "log stderr all;".to_owned(),
             format!("router id {};", host.ip4()),
             "protocol device {}".to_owned(),
+            // what next hops of iBGP are resolved by
+            "protocol direct { ipv4; ipv6; }".to_owned(),
         ];
         lines.extend(router.more.iter().cloned());
         for (number, neighbour) in router.neighbours.iter().enumerate() {
@@ -793,7 +801,7 @@ impl Peer for GoBgp {
     }
 
     fn ask_again(&self, neighbour: &str) {
-        self.gobgp(&format!("neighbor {neighbour} softresetin"));
+        panic!("GoBGP cannot ask {neighbour}");
     }
 
     fn shut_down(&self, neighbour: &str, message: &str) {

@@ -210,6 +210,14 @@ pub(crate) struct Speaker {
     host: Host,
 }
 
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("-- node-{}:\n{}", self.host.number - 10, self.state());
+        }
+    }
+}
+
 fn read(pipe: impl Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
     let log = Arc::clone(log);
     thread::spawn(move || {
