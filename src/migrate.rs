@@ -2,7 +2,7 @@
 //!
 //! [`convert`] takes what 0.12 would run, nothing else: strict keys, scalars as they are written, the first document. It gives
 //! resources that the target release takes and that mean the same there, or says what the target cannot express.
-//! [`verify`] compiles both sides to one model and compares them.
+//! [`verify`] compiles both sides to one model and compares them; [`reverse`] goes back.
 //!
 //! With [`Options::compat`] the resources are those of upstream's converter of that release (`ferrolb_compat::migrate`); what the
 //! target refuses is refused just the same.
@@ -11,11 +11,14 @@
 //!
 //! Invariant: no finding holds a password.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use ferrolb_compat::crd::Resource;
+pub use ferrolb_compat::migrate::is_object_name;
+
+use ferrolb_compat::crd::{Resource, Spec};
 use ferrolb_compat::migrate::{self as upstream, Faults, Release};
 use ferrolb_compat::raw::ConfigFile;
 use ferrolb_compat::yaml::{Document, NodeId, Place};
@@ -23,12 +26,18 @@ use ferrolb_compat::yaml::{Document, NodeId, Place};
 use crate::config::Config;
 use crate::config::error::{Diagnostic, Key, Severity};
 use crate::config::mode::Mode;
-use crate::config::parse::{Examined, examine, examine_node, examine_settings};
+use crate::config::parse::{
+    Examined, examine, examine_document, examine_node, examine_settings,
+};
 use crate::config::settings::{PeerSettings, Settings};
 
 mod build;
 mod checks;
+pub mod codes;
+pub mod live;
 pub mod names;
+pub mod resources;
+pub mod reverse;
 mod scalars;
 pub mod verify;
 
@@ -97,13 +106,30 @@ impl FromStr for BgpMode {
 }
 
 /// What becomes of passwords.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Passwords {
     /// A Secret each.
     #[default]
     Secret,
     /// Plain text in the peer.
     Inline,
+    /// A Secret each, which holds [`REDACTED`] instead: to be shown to others.
+    Redact,
+    /// A Secret of this name that somebody else makes.
+    External(String),
+}
+
+/// What stands for a password with [`Passwords::Redact`].
+pub const REDACTED: &str = "REDACTED";
+
+/// The order of the resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// What others refer to comes first, the sessions last.
+    #[default]
+    Safe,
+    /// That of upstream's converter.
+    Upstream,
 }
 
 /// What becomes of advertisements of one pool that make the same route.
@@ -138,6 +164,14 @@ pub struct Options {
     pub passwords: Passwords,
     /// Advertisements.
     pub advertisements: Advertisements,
+    /// How pools and BFD profiles are named.
+    pub names: names::Naming,
+    /// What the names of the other resources begin with (`peer1`).
+    pub prefix: String,
+    /// The order of the resources.
+    pub order: Order,
+    /// Whether names of communities that nothing uses are left out.
+    pub prune_unused: bool,
     /// Codes of findings that do not stop the conversion.
     pub allow: BTreeSet<String>,
     /// Upstream's converter instead of ours.
@@ -153,6 +187,10 @@ impl Default for Options {
             kubernetes: None,
             passwords: Passwords::Secret,
             advertisements: Advertisements::Merge,
+            names: names::Naming::default(),
+            prefix: String::new(),
+            order: Order::Safe,
+            prune_unused: false,
             allow: BTreeSet::new(),
             compat: None,
         }
@@ -179,6 +217,8 @@ pub struct Finding {
     pub level: Level,
     /// What and where. Its code is `MIGnnn`, or the code of 0.12's own refusal.
     pub diagnostic: Diagnostic,
+    /// In which of the files, where there are several.
+    pub file: usize,
 }
 
 /// A resource that could not keep its name.
@@ -197,6 +237,8 @@ pub struct Rename {
 pub struct Conversion {
     /// The resources, in the order in which to apply them; `None`: it was refused.
     pub resources: Option<Vec<Resource>>,
+    /// Where each of them comes from in the configuration, if it is known.
+    pub origins: Vec<Option<Place>>,
     /// The names that changed.
     pub renames: Vec<Rename>,
     /// What is to say, the worst first, then by place.
@@ -234,37 +276,85 @@ pub fn convert(source: Source<'_>, options: &Options) -> Conversion {
     {
         return repeat(source, release);
     }
-    let examined = match source {
-        Source::Text(text) => examine(text, Mode::FerroLb),
-        Source::Node(document, node) => examine_node(document, node, Mode::FerroLb),
-    };
-    let Some(config) = examined.config.clone() else {
-        return not_run(examined);
-    };
-    let parsed;
-    let (document, root) = match source {
-        Source::Text(text) => {
-            // It was read a moment ago.
-            parsed = Document::parse(text).unwrap_or_default();
-            (&parsed, parsed.root())
-        }
-        Source::Node(document, node) => (document, Some(node)),
+    prepare(source).convert(options)
+}
+
+/// A configuration that was read, to be converted for one target or for many.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    document: Cow<'a, Document>,
+    root: Option<NodeId>,
+    raw: ConfigFile,
+    examined: Examined,
+}
+
+/// Reads a configuration.
+#[must_use]
+pub fn prepare(source: Source<'_>) -> Prepared<'_> {
+    let (document, root, examined) = match source {
+        Source::Text(text) => match Document::parse(text) {
+            Ok(document) => {
+                let examined = examine_document(text, &document, Mode::FerroLb);
+                let root = document.root();
+                (Cow::Owned(document), root, examined)
+            }
+            Err(_) => (
+                Cow::Owned(Document::default()),
+                None,
+                examine(text, Mode::FerroLb),
+            ),
+        },
+        Source::Node(document, node) => (
+            Cow::Borrowed(document),
+            Some(node),
+            examine_node(document, node, Mode::FerroLb),
+        ),
     };
     let raw = match root {
-        Some(root) => ConfigFile::decode_node(document, root).value,
-        None => ConfigFile::default(),
+        Some(root) if examined.config.is_some() => ConfigFile::decode_node(&document, root).value,
+        _ => ConfigFile::default(),
     };
-    let mode = options.mode.unwrap_or_else(|| checks::guess_mode(source));
+    Prepared {
+        document,
+        root,
+        raw,
+        examined,
+    }
+}
+
+impl Prepared<'_> {
+    /// Converts it. Upstream's faults are not repeated: that is for what 0.12 does not run as well, see [`convert`].
+    #[must_use]
+    pub fn convert(&self, options: &Options) -> Conversion {
+        match &self.examined.config {
+            None => not_run(self.examined.clone()),
+            Some(config) => convert_valid(self, config.clone(), options),
+        }
+    }
+}
+
+fn convert_valid(prepared: &Prepared<'_>, config: Config, options: &Options) -> Conversion {
+    let Prepared {
+        document,
+        root,
+        raw,
+        examined,
+    } = prepared;
+    let mode = options.mode.unwrap_or_else(|| checks::guess_mode(raw));
     let mut findings = Findings::new(options);
-    findings.later_documents(&examined);
-    scalars::look(document, &raw, &mut findings);
-    checks::look(&raw, &config, mode, options, &mut findings);
+    findings.later_documents(examined);
+    scalars::look(document, *root, raw, &mut findings);
+    checks::look(raw, &config, mode, options, &mut findings);
     let built = match options.compat {
-        None => Some(build::build(&raw, &config, mode, options, &mut findings)),
-        Some(compat) => match upstream::convert(&raw, compat.release, Faults::MENDED) {
+        None => Some(build::build(raw, &config, mode, options, &mut findings)),
+        Some(compat) => match upstream::convert(raw, compat.release, Faults::MENDED) {
             Ok(resources) => {
-                let renames = upstreams_renames(&raw, &resources);
-                Some((resources, renames))
+                let renames = upstreams_renames(raw, &resources);
+                let resources = resources.into_iter().map(|resource| (resource, None));
+                Some(Built {
+                    resources: resources.collect(),
+                    renames,
+                })
             }
             Err(error) => {
                 let help = "convert without --compat, or with --bug-compat";
@@ -273,17 +363,107 @@ pub fn convert(source: Source<'_>, options: &Options) -> Conversion {
             }
         },
     };
+    let mut built = built;
+    if options.compat.is_none()
+        && !findings.is_stopped()
+        && let Some(built) = &mut built
+    {
+        prove(built, &config, mode, &mut findings);
+        hide(built, &mut findings);
+        if options.order == Order::Upstream {
+            built.sort_as_upstream();
+        }
+    }
+    let stopped = findings.is_stopped();
     let findings = findings.sorted();
-    let stopped = findings
-        .iter()
-        .any(|finding| finding.level >= Level::Blocked);
-    let (resources, renames) = built.unzip();
+    let built = built.unwrap_or_default();
+    let (resources, origins) = built.resources.into_iter().unzip();
     Conversion {
-        resources: resources.filter(|_| !stopped),
-        renames: renames.unwrap_or_default(),
+        resources: Some(resources).filter(|_| !stopped),
+        origins,
+        renames: built.renames,
         findings,
         config: Some(config),
         mode: Some(mode),
+    }
+}
+
+/// The resources with their places in the configuration, and the names that changed.
+#[derive(Default)]
+struct Built {
+    resources: Vec<(Resource, Option<Place>)>,
+    renames: Vec<Rename>,
+}
+
+impl Built {
+    fn sort_as_upstream(&mut self) {
+        self.resources
+            .sort_by_key(|(resource, _)| match resource.spec {
+                Spec::Peer(_) => 0,
+                Spec::Pool(_) => 1,
+                Spec::BgpAdvertisement(_) => 2,
+                Spec::L2Advertisement(_) => 3,
+                Spec::BfdProfile(_) => 4,
+                Spec::Community(_) => 5,
+                Spec::Secret(_) => 6,
+            });
+    }
+}
+
+/// Compares what was made with what it was made of: a difference must have been allowed.
+fn prove(built: &Built, config: &Config, mode: BgpMode, findings: &mut Findings<'_>) {
+    let options = findings.options;
+    let resources: Vec<&Resource> = built
+        .resources
+        .iter()
+        .map(|(resource, _)| resource)
+        .collect();
+    let renames = &built.renames;
+    for difference in verify::compare_all(config, &resources, renames, options.target, mode) {
+        let level = if options.allow.is_empty() {
+            Level::Blocked
+        } else {
+            Level::Warning
+        };
+        let path = difference.what.clone();
+        findings.add(level, "MIG048", path, None, difference.to_string(), "");
+    }
+}
+
+/// Takes the passwords out, where that is wanted.
+fn hide(built: &mut Built, findings: &mut Findings<'_>) {
+    match &findings.options.passwords {
+        Passwords::Secret | Passwords::Inline => {}
+        Passwords::Redact => {
+            for (resource, _) in &mut built.resources {
+                if let Spec::Secret(password) = &mut resource.spec {
+                    password.0 = REDACTED.to_owned();
+                }
+            }
+        }
+        Passwords::External(name) => {
+            let mut distinct = BTreeSet::new();
+            built.resources.retain_mut(|(resource, _)| {
+                if let Spec::Peer(peer) = &mut resource.spec
+                    && !peer.password_secret.is_empty()
+                {
+                    peer.password_secret.clone_from(name);
+                }
+                if let Spec::Secret(password) = &resource.spec {
+                    distinct.insert(password.0.clone());
+                    return false;
+                }
+                true
+            });
+            if distinct.len() > 1 {
+                let message = format!(
+                    "the peers have {} different passwords, and the Secret {name} has one",
+                    distinct.len()
+                );
+                let help = "leave out --password external: each peer has a Secret then";
+                findings.add(Level::Blocked, "MIG074", "peers", None, message, help);
+            }
+        }
     }
 }
 
@@ -332,6 +512,7 @@ fn repeat(source: Source<'_>, release: Release) -> Conversion {
     });
     match converted {
         Ok(resources) => Conversion {
+            origins: vec![None; resources.len()],
             resources: Some(resources),
             ..Conversion::default()
         },
@@ -366,6 +547,7 @@ pub fn settings_findings(text: &str, config: Option<&Config>) -> Vec<Finding> {
     let invalid = examined.errors.into_iter().map(|diagnostic| Finding {
         level: Level::Invalid,
         diagnostic,
+        file: 0,
     });
     let Some(settings) = examined.settings else {
         return invalid.collect();
@@ -424,7 +606,7 @@ pub fn settings_findings(text: &str, config: Option<&Config>) -> Vec<Finding> {
         let message = format!("{name} in `data.ferrolb` is FerroLB's own and is not converted");
         let mut finding = finding(
             Level::Warning,
-            "MIG046",
+            "MIG047",
             name,
             Some(Place::BEGIN),
             message,
@@ -444,11 +626,32 @@ fn not_run(examined: Examined) -> Conversion {
             code: code(diagnostic.code),
             ..diagnostic
         },
+        file: 0,
     });
     Conversion {
         findings: findings.collect(),
         ..Conversion::default()
     }
+}
+
+/// A finding about the whole input; an empty help is none.
+#[must_use]
+pub fn note(level: Level, code: &'static str, message: String, help: &str) -> Finding {
+    finding(level, code, "", None, message, help)
+}
+
+/// A finding about a place in one of several files.
+#[must_use]
+pub fn at(
+    level: Level,
+    code: &'static str,
+    path: String,
+    (file, place): (usize, Place),
+    message: String,
+) -> Finding {
+    let mut finding = finding(level, code, path, Some(place), message, "");
+    finding.file = file;
+    finding
 }
 
 /// A finding; an empty help is none.
@@ -478,6 +681,7 @@ fn finding(
             span: place.map_or(0..0, |place| place.span()),
             help: (!help.is_empty()).then(|| help.to_owned()),
         },
+        file: 0,
     }
 }
 
@@ -496,6 +700,13 @@ impl<'o> Findings<'o> {
             findings: Vec::new(),
             options,
         }
+    }
+
+    /// Whether there is one that stops the conversion.
+    fn is_stopped(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.level >= Level::Blocked)
     }
 
     /// Whether findings of this code do not stop the conversion.
@@ -534,6 +745,7 @@ impl<'o> Findings<'o> {
                         code: code(warning.code),
                         ..warning.clone()
                     },
+                    file: 0,
                 });
             }
         }

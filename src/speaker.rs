@@ -140,6 +140,8 @@ pub enum Event {
 pub enum Effect {
     /// For layer 2.
     Layer2(l2::Command),
+    /// For layer 2: from now on only on these interfaces; empty: on all that are suitable.
+    Interfaces(Vec<String>),
     /// For BGP.
     Bgp(crate::bgp::Command),
     /// For BFD.
@@ -225,6 +227,8 @@ pub struct Speaker {
     yielded: BTreeSet<IpAddr>,
     /// The addresses that layer 2 announces.
     claims: Claims,
+    /// The only interfaces for layer 2, as it was told.
+    interfaces: Vec<String>,
     /// The routes that BGP advertises.
     routes: Routes,
     /// The BGP peers of this node.
@@ -253,6 +257,7 @@ impl Speaker {
             without_endpoints: params
                 .without_endpoints_ready
                 .then(|| Readiness::on(&params.node_name)),
+            interfaces: Vec::new(),
             routes: Routes::new(params.bgp_type),
             peers: Peers::default(),
             peers_stale: false,

@@ -11,6 +11,7 @@ use crate::go::duration::GoDuration;
 use crate::yaml::emit::Value;
 
 pub mod read;
+pub mod schema;
 
 /// A resource: its name, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,8 +20,9 @@
 //! # Late ticks
 //!
 //! A session whose owner ran late would blame the peer for it. Whoever drives it hands over all packets that wait before a
-//! Tick; and a Tick that comes later than a fifth of the Detection Time after the deadline (a suspended machine loses
-//! packets instead of keeping them) gives the peer one interval more, once after each packet.
+//! Tick: if only this process was late, the kernel kept them, and if there are none, the peer was silent. A Tick that comes
+//! later than half the Detection Time after the deadline gives the peer one interval more, once after each packet: so late is
+//! a suspended machine, and that loses packets instead of keeping them.
 //!
 //! Invariants: `Up` and `Down` outputs alternate; nothing is sent faster than the peer takes it, but for answers to polls and
 //! changes of state, one for one packet received; no input makes it panic, and it holds no more outputs than one input makes.
@@ -626,7 +627,7 @@ impl Session {
 /// How late `now` is for what was due after `time`, if that is late enough to spare the peer (see "Late ticks").
 fn lateness(now: Instant, due: Option<Instant>, time: Option<Duration>) -> Option<Duration> {
     let late = now.saturating_duration_since(due?);
-    (late > time? / 5).then_some(late)
+    (late > time? / 2).then_some(late)
 }
 
 impl Machine for Session {

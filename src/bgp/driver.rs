@@ -7,16 +7,17 @@
 //!                                                          +─ a farewell for each closed connection, at most 1 s
 //! ```
 //!
-//! Peers share nothing but the routes' attributes and, for as long as it takes to put a route into a mailbox, [`Bgp::send`].
-//! One that is slow, dead or babbles keeps its own task busy: what it costs is bounded by its session's limits.
+//! Peers share nothing but the routes' attributes and, for as long as it takes to put a route into a mailbox,
+//! [`Bgp::send`]. One that is slow, dead or babbles keeps its own task busy: what it costs is bounded by its session's
+//! limits.
 //!
 //! # Routes
 //!
-//! [`Bgp::send`] never blocks, and no route is lost: a mailbox is no queue of commands but what changed since the task last
-//! looked, one entry for each prefix, the newest counts. So it is bounded by the number of prefixes, and ten thousand routes in
-//! a burst wake a task a few times and leave in a few large writes. What was announced so far is kept here for peers that come
-//! later: at the program's start send the routes before the peers, so that a first table, and the End-of-RIB behind
-//! it, is whole.
+//! [`Bgp::send`] never blocks, and no route is lost: a mailbox is no queue of commands but what changed since the task
+//! last looked, one entry for each prefix, the newest counts. So it is bounded by the number of prefixes, and ten
+//! thousand routes in a burst wake a task a few times and leave in a few large writes. What was announced so far is
+//! kept here for peers that come later: at the program's start send the routes before the peers, so that a first table,
+//! and the End-of-RIB behind it, is whole.
 //!
 //! # Cancel
 //!
@@ -34,6 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,6 +65,7 @@ pub struct Bgp {
     desk: Mutex<Desk>,
     /// The peers' tasks, and the farewells of closed connections.
     tasks: TaskTracker,
+    runtime: Handle,
     stop: CancellationToken,
     reports: mpsc::Sender<Report>,
     figures: Arc<Figures>,
@@ -86,21 +89,26 @@ struct Seat {
 }
 
 impl Bgp {
-    /// Begins, without peers. Needs a tokio runtime, on which the peers' tasks will run.
+    /// Begins, without peers. Their tasks will run on the tokio runtime that this is called on.
     ///
     /// `reports`: what people should hear. A full channel drops and counts ([`Figures::reports_dropped`]).
+    ///
+    /// # Panics
+    ///
+    /// Called outside of a runtime.
     #[must_use]
     pub fn start(reports: mpsc::Sender<Report>) -> Self {
         Self {
             desk: Mutex::default(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             stop: CancellationToken::new(),
             reports,
             figures: Arc::default(),
         }
     }
 
-    /// Hands over a command; never blocks, never loses one. Needs the runtime, as [`Bgp::start`] does.
+    /// Hands over a command, from any thread; never blocks, never loses one.
     pub fn send(&self, command: Command) {
         let mut desk = lock(&self.desk);
         match command {
@@ -155,7 +163,7 @@ impl Bgp {
             tasks: self.tasks.clone(),
             stop: self.stop.clone(),
         };
-        self.tasks.spawn(peer::run(set_up));
+        self.tasks.spawn_on(peer::run(set_up), &self.runtime);
     }
 
     /// Leaves every peer as its parameters say; returns when all know, at most after [`SHUTDOWN`].

@@ -1,8 +1,8 @@
 //! One peer's session: RFC 4271 §8 for a speaker that dials and never listens.
 //!
-//! What it is: the states, the timers, the agreement that two OPENs make, who closes and why. What it is not: bytes (`wire`),
-//! which UPDATEs a peer is still to be sent (`rib_out`), sockets (`driver`). In: [`Input`]s at a time. Out: [`Output`]s and
-//! [`Machine::next_deadline`].
+//! What it is: the states, the timers, the agreement that two OPENs make, who closes and why. What it is not: bytes
+//! (`wire`), which UPDATEs a peer is still to be sent (`rib_out`), sockets (`driver`). In: [`Input`]s at a time. Out:
+//! [`Output`]s and [`Machine::next_deadline`].
 //!
 //! # States
 //!
@@ -17,8 +17,9 @@
 //!    +----- Stop, Shutdown: from any state, and stays
 //! ```
 //!
-//! Active is only a wait, for we do not listen. Idle is one too (DampPeerOscillations, §8.1.1), but before the first Start and after
-//! the end, when nothing happens any more. Both waits come from one [`Backoff`]; it begins anew when a session that ends was Established for [`STABLE`].
+//! Active is only a wait, for we do not listen. Idle is one too (DampPeerOscillations, §8.1.1), but before the first
+//! Start and after the end, when nothing happens any more. Both waits come from one [`Backoff`]; it begins anew when a
+//! session that ends was Established for [`STABLE`].
 //!
 //! # Timers
 //!
@@ -37,12 +38,12 @@
 //!
 //! # Bounds
 //!
-//! Octets in flight: [`IN_FLIGHT`] and one message; a peer that does not read gets no further UPDATEs until it does, and what changes
-//! meanwhile is merged in `rib_out`. What arrived: less than one message is kept. What the peer announces: nothing is kept.
-//! Lines of the log: one and the same is said once in [`QUIET`] above level debug.
+//! Octets in flight: [`IN_FLIGHT`] and one message; a peer that does not read gets no further UPDATEs until it does,
+//! and what changes meanwhile is merged in `rib_out`. What arrived: less than one message is kept. What the peer
+//! announces: nothing is kept. Lines of the log: one and the same is said once in [`QUIET`] above level debug.
 //!
-//! Invariants: Established only after an OPEN each way; in every state but a final Idle a timer runs or, Established with
-//! Hold Time 0, none is wanted; after [`Output::Ended`] nothing happens any more.
+//! Invariants: Established only after an OPEN each way; in every state but a final Idle a timer runs or, Established
+//! with Hold Time 0, none is wanted; after [`Output::Ended`] nothing happens any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -81,19 +82,23 @@ pub const LARGE_HOLD_TIME: Duration = Duration::from_secs(4 * 60);
 /// Lowest SendHoldTimer (RFC 9687 §3.2: 8 minutes).
 pub const SEND_HOLD_TIME: Duration = Duration::from_secs(8 * 60);
 
-/// A session that was Established for this long was good: the backoff begins anew. Half of the longest backoff, so that a
-/// peer that fails again and again just after does not get more attempts than one that never answers.
+/// A session that was Established for this long was good: the backoff begins anew. Half of the longest backoff, so that
+/// a peer that fails again and again just after does not get more attempts than one that never answers.
 pub const STABLE: Duration = Duration::from_secs(60);
 
 /// Longest wait between GRACEFUL_SHUTDOWN and the end: a Pod is given 2 s for all of its end.
 pub const LEAVING: Duration = Duration::from_secs(1);
 
-/// Octets that were handed out for transmission and are not written: no further UPDATE while there are as many. A few of the
-/// largest messages (64 KiB), dozens of usual ones: enough for one large write.
+/// Octets that were handed out for transmission and are not written: no further UPDATE while there are as many. A few
+/// of the largest messages (64 KiB), dozens of usual ones: enough for one large write.
 pub const IN_FLIGHT: usize = 256 * 1024;
 
 /// Shortest time between two lines above debug that say the same.
 pub const QUIET: Duration = Duration::from_secs(5 * 60);
+
+/// A failure to connect so soon after a session is no news: the peer is still letting go of that one (FRR refuses the
+/// next one for some milliseconds).
+pub const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// What can happen to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +134,8 @@ pub enum Input {
 /// What a session wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Dial the peer of these parameters; answered by [`Input::Connected`] or [`Input::ConnectFailed`], unless closed before.
+    /// Dial the peer of these parameters; answered by [`Input::Connected`] or [`Input::ConnectFailed`], unless closed
+    /// before.
     Dial(Arc<Params>),
     /// Write these octets after those before; answered by [`Input::Written`].
     Transmit(Vec<u8>),
@@ -267,6 +273,8 @@ pub struct Session {
     connection: Option<Connection>,
     /// When it became Established, if it is.
     since: Option<Instant>,
+    /// When it last was Established, if it is not.
+    down_at: Option<Instant>,
     /// Not Established since the program began.
     restarted: bool,
     /// The peer refused our capabilities: the next OPEN has none.
@@ -277,6 +285,8 @@ pub struct Session {
     said: Option<(String, Instant)>,
     /// When it was last said that there are routes that the session cannot carry.
     said_unsendable: Option<Instant>,
+    /// When something last happened.
+    now: Option<Instant>,
 }
 
 impl Session {
@@ -294,11 +304,13 @@ impl Session {
             timers: Timers::default(),
             connection: None,
             since: None,
+            down_at: None,
             restarted: true,
             plain: false,
             ending: false,
             said: None,
             said_unsendable: None,
+            now: None,
         }
     }
 
@@ -334,8 +346,11 @@ impl Machine for Session {
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Tick => {
-                while let Some(timer) = self.timers.expire(now) {
-                    self.event(now, Event::Expired(timer));
+                // A wait of nothing that begins here is for the next tick.
+                for timer in self.timers.due(now) {
+                    if self.timers.expire(timer, now) {
+                        self.event(now, Event::Expired(timer));
+                    }
                 }
             }
             Input::Route(prefix, attributes) => self.rib.set(prefix, attributes),
@@ -351,11 +366,17 @@ impl Machine for Session {
             Input::Stop => self.event(now, Event::Stop),
             Input::Shutdown => self.event(now, Event::Shutdown),
         }
-        self.fill(now);
         self.say_unsendable(now);
+        self.now = Some(now);
     }
 
+    /// UPDATEs are made here, so that many inputs come to few of them.
     fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty()
+            && let Some(now) = self.now
+        {
+            self.send_routes(now);
+        }
         self.outputs.pop_front()
     }
 

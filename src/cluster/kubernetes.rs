@@ -36,6 +36,7 @@ mod queue;
 mod raw;
 mod reporter;
 mod secret;
+pub mod session;
 mod speakers;
 mod store;
 mod watch;
@@ -174,7 +175,8 @@ impl Kubernetes {
         interests: Interests,
         journal: Journal,
     ) -> Result<(Self, mpsc::Receiver<Change>), ConnectError> {
-        let (api, server) = Api::connect(params.kubeconfig.as_deref(), params.user_agent).await?;
+        let (api, server) =
+            Api::connect(params.kubeconfig.as_deref().into(), params.user_agent).await?;
         journal(
             Record::event("connected", "connected to the API server")
                 .with("server", &server.address)

@@ -165,6 +165,13 @@ impl Layer2 {
         }
     }
 
+    /// From now on only on interfaces with these names, as far as [`Params`] allow them too; empty: on all of these. Never
+    /// blocks.
+    pub fn only(&self, names: Vec<String>) {
+        *lock(&self.desk.only) = Some(names);
+        self.shared.control.wake();
+    }
+
     /// The counters of every address that was announced so far, by address; never disturbs the responder.
     #[must_use]
     pub fn counters(&self) -> Vec<(IpAddr, Counters)> {

@@ -6,15 +6,19 @@ use ferrolb_compat::crd::{BgpAdvertisement, BgpPeer, IpAddressPool, Password, Re
 use ferrolb_compat::go::duration::GoDuration;
 use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::migrate as upstream;
-use ferrolb_compat::migrate::Release;
+use ferrolb_compat::migrate::{Release, is_object_name};
 use ferrolb_compat::raw::{self, ConfigFile};
+use ferrolb_compat::yaml::Place;
 
 use super::checks::{has_family, is_dual_stack, needs_dual_stack};
 use super::{
-    ANNOTATION_ORIGINAL_NAME, Advertisements, BgpMode, Findings, Level, Options, Passwords, Rename,
-    names,
+    ANNOTATION_ORIGINAL_NAME, Advertisements, BgpMode, Built, Findings, Level, Options, Passwords,
+    Rename, names,
 };
 use crate::config::{self, Config, Protocol};
+
+/// A resource, and where it comes from.
+type Placed = (Resource, Option<Place>);
 
 /// The resources, and the names that changed.
 pub(super) fn build(
@@ -23,38 +27,47 @@ pub(super) fn build(
     mode: BgpMode,
     options: &Options,
     findings: &mut Findings<'_>,
-) -> (Vec<Resource>, Vec<Rename>) {
-    let pool_names = names::assign(config.pools.iter().map(|pool| pool.name.as_str()), "pool");
-    let profile_names = names::assign(
-        config
-            .bfd_profiles
-            .iter()
-            .map(|profile| profile.name.as_str()),
-        "profile",
-    );
+) -> Built {
+    let naming = &options.names;
+    let pools = config.pools.iter().map(|pool| pool.name.as_str());
+    let pool_names = names::choose(pools, "pool", naming);
+    let profiles = config
+        .bfd_profiles
+        .iter()
+        .map(|profile| profile.name.as_str());
+    let profile_names = names::choose(profiles, "profile", naming);
     let mut build = Build {
         raw,
         config,
         mode,
         options,
         findings,
-        pools: &pool_names,
-        profiles: &profile_names,
+        pools: &pool_names.names,
+        profiles: &profile_names.names,
     };
+    let kinds = [
+        ("IPAddressPool", &pool_names),
+        ("BFDProfile", &profile_names),
+    ];
+    build.unnamed(kinds);
     let renames = build.renames();
     let profiles = build.profiles();
     let pools = build.pools();
     let advertisements = build.advertisements();
     let layer2 = build.layer2();
+    let communities = build.communities();
     let (secrets, peers) = build.peers();
     let mut all = secrets;
     all.extend(profiles);
-    all.extend(build.communities());
+    all.extend(communities);
     all.extend(pools);
     all.extend(advertisements);
     all.extend(layer2);
     all.extend(peers);
-    (all, renames)
+    Built {
+        resources: all,
+        renames,
+    }
 }
 
 /// New names by old ones.
@@ -94,29 +107,57 @@ fn go_duration(duration: std::time::Duration) -> GoDuration {
 }
 
 impl Build<'_, '_, '_> {
+    /// Where the pool or profile of a name stands.
+    fn places(&self) -> BTreeMap<(&'static str, &str), Option<Place>> {
+        let pools = self.raw.address_pools.value.iter();
+        let profiles = self.raw.bfd_profiles.value.iter();
+        let pools = pools.map(|pool| ("IPAddressPool", &pool.name));
+        let profiles = profiles.map(|profile| ("BFDProfile", &profile.name));
+        pools
+            .chain(profiles)
+            .map(|(kind, name)| ((kind, name.value.as_str()), name.place))
+            .collect()
+    }
+
+    /// What stands against the names that are wanted, and which of them were those of others at first.
+    fn unnamed(&mut self, kinds: [(&'static str, &names::Assigned<'_>); 2]) {
+        let places = self.places();
+        let mut told = Vec::new();
+        for (kind, assigned) in kinds {
+            let place = |name: &str| places.get(&(kind, name)).copied().flatten();
+            for (name, code, why) in &assigned.refused {
+                let help = "give it another with --names map=FILE, or convert without --names";
+                told.push((Level::Blocked, *code, place(name), why.clone(), help));
+            }
+            for name in &assigned.collided {
+                let message = format!(
+                    "{} becomes the same name as another one: digits of its hash tell them apart",
+                    quote(name)
+                );
+                told.push((Level::Info, "MIG013", place(name), message, ""));
+            }
+        }
+        for (level, code, place, message, help) in told {
+            self.findings.add(level, code, "", place, message, help);
+        }
+    }
+
     /// The names that changed, with a finding for each.
     fn renames(&mut self) -> Vec<Rename> {
         let mut renames = Vec::new();
-        let places: BTreeMap<(&str, &str), _> = self
-            .raw
-            .address_pools
-            .value
-            .iter()
-            .map(|pool| (("IPAddressPool", pool.name.value.as_str()), pool.name.place))
-            .chain(self.raw.bfd_profiles.value.iter().map(|profile| {
-                (
-                    ("BFDProfile", profile.name.value.as_str()),
-                    profile.name.place,
-                )
-            }))
-            .collect();
+        let places = self.places();
+        let mut told = Vec::new();
         for (kind, code, names) in [
             ("IPAddressPool", "MIG012", self.pools),
             ("BFDProfile", "MIG016", self.profiles),
         ] {
             for (from, to) in names.iter().filter(|(from, to)| *from != to) {
                 let place = places.get(&(kind, *from)).copied().flatten();
-                let message = format!("{} is no name of a resource: it becomes {to}", quote(from));
+                let message = if is_object_name(from) {
+                    format!("{} becomes {to}, as is wanted", quote(from))
+                } else {
+                    format!("{} is no name of a resource: it becomes {to}", quote(from))
+                };
                 let (level, help) = if kind == "IPAddressPool" {
                     (
                         Level::Warning,
@@ -125,7 +166,7 @@ impl Build<'_, '_, '_> {
                 } else {
                     (Level::Info, "")
                 };
-                self.findings.add(level, code, "", place, message, help);
+                told.push((level, code, place, message, help));
                 renames.push(Rename {
                     kind,
                     from: (*from).to_owned(),
@@ -133,33 +174,60 @@ impl Build<'_, '_, '_> {
                 });
             }
         }
+        for (level, code, place, message, help) in told {
+            self.findings.add(level, code, "", place, message, help);
+        }
         renames
     }
 
-    fn profiles(&self) -> Vec<Resource> {
+    /// The name of a resource that has none in the document.
+    fn numbered(&self, kind: &str, index: usize, count: usize) -> String {
+        numbered(&format!("{}{kind}", self.options.prefix), index, count)
+    }
+
+    fn profiles(&self) -> Vec<Placed> {
         let profiles = self.raw.bfd_profiles.value.iter();
         profiles
             .map(|raw| {
                 let spec = Spec::BfdProfile(upstream::profile(raw));
-                named(self.profiles, &raw.name.value, spec)
+                (named(self.profiles, &raw.name.value, spec), raw.place)
             })
             .collect()
     }
 
-    fn communities(&self) -> Option<Resource> {
-        // One without a name can be used in 0.12 and nowhere else: its value stands where it is used.
-        let aliases: Vec<_> = self
-            .raw
-            .bgp_communities
-            .value
-            .iter()
-            .filter(|(name, _)| !name.is_empty())
-            .map(|(name, value)| (name.clone(), value.value.clone()))
+    fn communities(&mut self) -> Option<Placed> {
+        let advertisements = self.raw.address_pools.value.iter();
+        let advertisements = advertisements.flat_map(|pool| &pool.bgp_advertisements.value);
+        let used: BTreeSet<&str> = advertisements
+            .flat_map(|advertisement| advertisement.communities.value.iter().flatten())
+            .map(|text| &*text.0.value)
             .collect();
-        (!aliases.is_empty()).then(|| Resource::new("communities", Spec::Community(aliases)))
+        let mut aliases = Vec::new();
+        for (name, value) in &self.raw.bgp_communities.value {
+            if !used.contains(name.as_str()) {
+                let path = format!("bgp-communities.{name}");
+                let message = "no advertisement uses it";
+                self.findings
+                    .add(Level::Info, "MIG038", path, value.place, message, "");
+                if self.options.prune_unused {
+                    continue;
+                }
+            }
+            // One without a name can be used in 0.12 and nowhere else: its value stands where it is used.
+            if !name.is_empty() {
+                aliases.push((name.clone(), value.value.clone()));
+            }
+        }
+        let name = format!("{}communities", self.options.prefix);
+        (!aliases.is_empty()).then(|| {
+            (
+                Resource::new(name, Spec::Community(aliases)),
+                self.raw.bgp_communities.place,
+            )
+        })
     }
 
-    fn pools(&mut self) -> Vec<Resource> {
+    fn pools(&mut self) -> Vec<Placed> {
         let mut pools = Vec::new();
         for (index, raw) in self.raw.address_pools.value.iter().enumerate() {
             let mut addresses: Vec<String> = raw
@@ -178,7 +246,7 @@ impl Build<'_, '_, '_> {
                 auto_assign: raw.auto_assign.value,
                 avoid_buggy_ips,
             });
-            pools.push(named(self.pools, &raw.name.value, spec));
+            pools.push((named(self.pools, &raw.name.value, spec), raw.place));
         }
         pools
     }
@@ -230,38 +298,43 @@ impl Build<'_, '_, '_> {
         split
     }
 
-    fn layer2(&self) -> Vec<Resource> {
+    fn layer2(&self) -> Vec<Placed> {
+        let raws = self.raw.address_pools.value.iter();
         let pools: Vec<_> = self
             .config
             .pools
             .iter()
-            .filter(|pool| pool.protocol == Protocol::Layer2)
-            .filter_map(|pool| self.pools.get(pool.name.as_str()))
+            .zip(raws)
+            .filter(|(pool, _)| pool.protocol == Protocol::Layer2)
+            .filter_map(|(pool, raw)| Some((self.pools.get(pool.name.as_str())?, raw.place)))
             .collect();
         pools
             .iter()
             .enumerate()
-            .map(|(index, name)| {
+            .map(|(index, (name, place))| {
                 let spec = Spec::L2Advertisement(vec![(*name).clone()]);
-                Resource::new(numbered("l2advertisement", index, pools.len()), spec)
+                let name = self.numbered("l2advertisement", index, pools.len());
+                (Resource::new(name, spec), *place)
             })
             .collect()
     }
 
-    fn advertisements(&mut self) -> Vec<Resource> {
+    fn advertisements(&mut self) -> Vec<Placed> {
         let mut all = Vec::new();
         let pairs = self.raw.address_pools.value.iter().zip(&self.config.pools);
         for (index, (raw, pool)) in pairs.enumerate() {
             if pool.protocol == Protocol::Bgp {
-                all.extend(self.advertisements_of(index, raw, pool));
+                let place = raw.bgp_advertisements.place.or(raw.place);
+                let specs = self.advertisements_of(index, raw, pool).into_iter();
+                all.extend(specs.map(|spec| (spec, place)));
             }
         }
         let count = all.len();
         all.into_iter()
             .enumerate()
-            .map(|(index, spec)| {
-                let name = numbered("bgpadvertisement", index, count);
-                Resource::new(name, Spec::BgpAdvertisement(spec))
+            .map(|(index, (spec, place))| {
+                let name = self.numbered("bgpadvertisement", index, count);
+                (Resource::new(name, Spec::BgpAdvertisement(spec)), place)
             })
             .collect()
     }
@@ -318,7 +391,7 @@ impl Build<'_, '_, '_> {
     fn merge(
         &mut self,
         path: &str,
-        place: Option<ferrolb_compat::yaml::Place>,
+        place: Option<Place>,
         specs: Vec<BgpAdvertisement>,
         families: (bool, bool),
     ) -> Vec<BgpAdvertisement> {
@@ -381,7 +454,7 @@ impl Build<'_, '_, '_> {
     fn local_prefs(
         &mut self,
         path: &str,
-        place: Option<ferrolb_compat::yaml::Place>,
+        place: Option<Place>,
         mut specs: Vec<BgpAdvertisement>,
         (v4, v6): (bool, bool),
     ) -> Vec<BgpAdvertisement> {
@@ -444,13 +517,13 @@ impl Build<'_, '_, '_> {
     }
 
     /// The Secrets, and the peers.
-    fn peers(&mut self) -> (Vec<Resource>, Vec<Resource>) {
+    fn peers(&mut self) -> (Vec<Placed>, Vec<Placed>) {
         let (mut secrets, mut peers) = (Vec::new(), Vec::new());
         let target = self.options.target;
         let count = self.config.peers.len();
         let pairs = self.raw.peers.value.iter().zip(&self.config.peers);
         for (index, (raw, peer)) in pairs.enumerate() {
-            let name = numbered("peer", index, count);
+            let name = self.numbered("peer", index, count);
             let zeros = target >= Release::new(14, 9);
             let explicit = |text: &str, time| {
                 let time = go_duration(time);
@@ -494,13 +567,14 @@ impl Build<'_, '_, '_> {
             match self.options.passwords {
                 _ if password.0.is_empty() => {}
                 Passwords::Inline => spec.password = password,
-                Passwords::Secret => {
+                Passwords::Secret | Passwords::Redact | Passwords::External(_) => {
                     let secret = format!("{name}-password");
                     spec.password_secret.clone_from(&secret);
-                    secrets.push(Resource::new(secret, Spec::Secret(password)));
+                    let secret = Resource::new(secret, Spec::Secret(password));
+                    secrets.push((secret, raw.password.place));
                 }
             }
-            peers.push(Resource::new(name, Spec::Peer(spec)));
+            peers.push((Resource::new(name, Spec::Peer(spec)), raw.place));
         }
         (secrets, peers)
     }

@@ -10,9 +10,9 @@ use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::migrate::Release;
 use ferrolb_compat::raw::ConfigFile;
 
-use super::{BgpMode, Findings, Level, Options, Passwords, Source};
+use super::{BgpMode, Findings, Level, Options, Passwords};
 use crate::config::mode::Mode;
-use crate::config::parse::{examine, examine_node};
+use crate::config::parse::takes;
 use crate::config::{Config, Pool, Protocol};
 
 /// The largest port that the schema of a peer takes.
@@ -21,12 +21,8 @@ const MAX_PORT: u16 = 16384;
 const MAX_HOLD_TIME: u64 = 65535;
 
 /// Native if 0.12's native mode takes the configuration, else FRR.
-pub(super) fn guess_mode(source: Source<'_>) -> BgpMode {
-    let native = match source {
-        Source::Text(text) => examine(text, Mode::Native),
-        Source::Node(document, node) => examine_node(document, node, Mode::Native),
-    };
-    if native.config.is_some() {
+pub(super) fn guess_mode(raw: &ConfigFile) -> BgpMode {
+    if takes(raw, Mode::Native) {
         BgpMode::Native
     } else {
         BgpMode::Frr
@@ -62,6 +58,7 @@ pub(super) fn look(
         options,
         findings,
     };
+    checks.emptiness();
     checks.peers();
     checks.pools();
     match mode {
@@ -81,6 +78,15 @@ struct Checks<'c, 'f, 'o> {
 }
 
 impl Checks<'_, '_, '_> {
+    fn emptiness(&mut self) {
+        if self.config.pools.is_empty() && self.config.peers.is_empty() {
+            let message = "the configuration has no pools and no peers: 0.12 runs it, and so there is next to nothing to convert";
+            let help = "if this is not what runs, another ConfigMap or another key is meant";
+            self.findings
+                .add(Level::Info, "MIG046", "", None, message, help);
+        }
+    }
+
     fn peers(&mut self) {
         let (raw, config) = (self.raw, self.config);
         for (index, (raw, peer)) in raw.peers.value.iter().zip(&config.peers).enumerate() {

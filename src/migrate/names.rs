@@ -7,11 +7,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferrolb_compat::migrate::is_object_name;
+use ferrolb_compat::go::quote::quote;
+use ferrolb_compat::migrate::{is_object_name, to_k8s};
 use sha2::{Digest, Sha256};
 
 /// The longest name, in bytes.
 const LONGEST: usize = 253;
+
+/// How resources get their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Naming {
+    /// A valid name stays, any other is folded.
+    #[default]
+    Rfc1123,
+    /// As upstream's converter names them, where an API server takes that.
+    Upstream,
+    /// A name that an API server does not take is refused.
+    Keep,
+    /// Those that are named get these names; the others as with [`Self::Rfc1123`].
+    Map(BTreeMap<String, String>),
+}
+
+/// Names, and what stands against them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Assigned<'n> {
+    /// New names by old ones.
+    pub names: BTreeMap<&'n str, String>,
+    /// Old names whose new name was that of another at first.
+    pub collided: BTreeSet<&'n str>,
+    /// Old names that cannot have the wanted one: the code, and why.
+    pub refused: Vec<(&'n str, &'static str, String)>,
+}
 
 /// New names for old ones; `prefix` is what a name is made of of which nothing is left.
 #[must_use]
@@ -19,28 +45,91 @@ pub fn assign<'n>(
     names: impl IntoIterator<Item = &'n str>,
     prefix: &str,
 ) -> BTreeMap<&'n str, String> {
+    choose(names, prefix, &Naming::Rfc1123).names
+}
+
+/// New names for old ones, as is wanted.
+#[must_use]
+pub fn choose<'n>(
+    names: impl IntoIterator<Item = &'n str>,
+    prefix: &str,
+    naming: &Naming,
+) -> Assigned<'n> {
     let names: Vec<&str> = names.into_iter().collect();
-    let mut taken: BTreeSet<String> = names
-        .iter()
-        .filter(|name| is_object_name(name))
-        .map(|name| (*name).to_owned())
-        .collect();
-    let mut assigned = BTreeMap::new();
+    match naming {
+        Naming::Rfc1123 => folded_names(&names, prefix, &BTreeMap::new()),
+        Naming::Map(map) => folded_names(&names, prefix, map),
+        Naming::Keep => {
+            let mut assigned = Assigned::default();
+            for name in names {
+                if !is_object_name(name) {
+                    let why = format!("{} is no name of a resource", quote(name));
+                    assigned.refused.push((name, "MIG012", why));
+                }
+                assigned.names.insert(name, name.to_owned());
+            }
+            assigned
+        }
+        Naming::Upstream => {
+            let mut assigned = Assigned::default();
+            let mut taken = BTreeSet::new();
+            for name in names {
+                let new = to_k8s(name).unwrap_or_default();
+                if !is_object_name(&new) {
+                    let why = format!(
+                        "upstream's converter makes {} of {}, which is no name of a resource",
+                        quote(&new),
+                        quote(name)
+                    );
+                    assigned.refused.push((name, "MIG012", why));
+                } else if !taken.insert(new.clone()) {
+                    let why = format!("upstream's converter gives {new} to another one as well");
+                    assigned.refused.push((name, "MIG013", why));
+                }
+                assigned.names.insert(name, new);
+            }
+            assigned
+        }
+    }
+}
+
+/// A wanted name, else the own one if it is valid, else one that is made of it.
+fn folded_names<'n>(
+    names: &[&'n str],
+    prefix: &str,
+    wanted: &BTreeMap<String, String>,
+) -> Assigned<'n> {
+    let mut assigned = Assigned::default();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for name in names {
+        let wanted = wanted.get(*name);
+        let new = wanted.map_or(*name, String::as_str);
+        if is_object_name(new) {
+            if !taken.insert(new.to_owned()) {
+                let why = format!("{new} is the name of another one as well");
+                assigned.refused.push((name, "MIG013", why));
+            }
+            assigned.names.insert(name, new.to_owned());
+        } else if wanted.is_some() {
+            let why = format!("{} is no name of a resource", quote(new));
+            assigned.refused.push((name, "MIG012", why));
+            assigned.names.insert(name, new.to_owned());
+        }
+    }
     for (index, name) in names.iter().enumerate() {
-        let new = if is_object_name(name) {
-            (*name).to_owned()
-        } else {
-            let mut new = sanitised(name);
-            if new.is_empty() {
-                new = format!("{prefix}-{}", index + 1);
-            }
-            if taken.contains(&new) {
-                new = with_digits(&new, name, &taken);
-            }
-            taken.insert(new.clone());
-            new
-        };
-        assigned.insert(*name, new);
+        if assigned.names.contains_key(name) {
+            continue;
+        }
+        let mut new = sanitised(name);
+        if new.is_empty() {
+            new = format!("{prefix}-{}", index + 1);
+        }
+        if taken.contains(&new) {
+            new = with_digits(&new, name, &taken);
+            assigned.collided.insert(name);
+        }
+        taken.insert(new.clone());
+        assigned.names.insert(name, new);
     }
     assigned
 }

@@ -1,16 +1,23 @@
-//! Scalars that are not what they look like: those that upstream's converter rewrites, and numbers that 0.12 cuts.
+//! Scalars that are not what they look like: those that upstream's converter rewrites or cannot write, and numbers that 0.12 cuts.
 
 use std::collections::HashMap;
 
 use ferrolb_compat::raw::ConfigFile;
 use ferrolb_compat::yaml::decode::{Field, Text};
+use ferrolb_compat::yaml::emit::Value;
 use ferrolb_compat::yaml::resolve::{Meaning, resolve};
-use ferrolb_compat::yaml::{Content, Document, Place, Style};
+use ferrolb_compat::yaml::{Content, Document, NodeId, Place, Style};
 
 use super::{Findings, Level};
 
 /// Looks at every scalar without quotes that stands for text or for an AS number.
-pub(super) fn look(document: &Document, raw: &ConfigFile, findings: &mut Findings<'_>) {
+pub(super) fn look(
+    document: &Document,
+    root: Option<NodeId>,
+    raw: &ConfigFile,
+    findings: &mut Findings<'_>,
+) {
+    control_characters(document, root, findings);
     let mut look = Look {
         plain: document
             .nodes()
@@ -56,6 +63,27 @@ pub(super) fn look(document: &Document, raw: &ConfigFile, findings: &mut Finding
     }
     for (index, profile) in raw.bfd_profiles.value.iter().enumerate() {
         look.text(&format!("bfd-profiles[{index}].name"), profile.name.place);
+    }
+}
+
+/// Looks for values that upstream's converter cannot write; the value itself is not told: it may be a password.
+fn control_characters(document: &Document, root: Option<NodeId>, findings: &mut Findings<'_>) {
+    let mut open: Vec<NodeId> = root.into_iter().collect();
+    while let Some(node) = open.pop().and_then(|id| document.node(id)) {
+        match &node.content {
+            Content::Scalar(text, _) => {
+                if Value::text(&**text).first_unwritable().is_some() {
+                    let message = "the value has a control character, which upstream's converter cannot write; here it is escaped";
+                    findings.add(Level::Info, "MIG039", "", Some(node.place), message, "");
+                }
+            }
+            Content::Sequence(items) => open.extend(items),
+            Content::Mapping(pairs) => {
+                open.extend(pairs.iter().flat_map(|(key, value)| [key, value]));
+            }
+            // What it stands for is looked at where it stands.
+            Content::Alias(_) => {}
+        }
     }
 }
 

@@ -101,17 +101,36 @@ pub fn compare(
     target: Release,
     mode: BgpMode,
 ) -> Vec<Difference> {
-    let mut left = of_config(config, mode, renames);
-    let mut right = match of_resources(resources, target, mode) {
-        Ok(right) => right,
-        Err(fault) => {
-            return vec![Difference {
-                what: "resources".to_owned(),
-                left: "valid".to_owned(),
-                right: fault,
-            }];
-        }
-    };
+    let resources: Vec<&Resource> = resources.iter().collect();
+    compare_all(config, &resources, renames, target, mode)
+}
+
+/// The same for resources that are somewhere else.
+pub(super) fn compare_all(
+    config: &Config,
+    resources: &[&Resource],
+    renames: &[Rename],
+    target: Release,
+    mode: BgpMode,
+) -> Vec<Difference> {
+    let left = of_config(config, mode, renames);
+    match of_resources(resources, target, mode) {
+        Ok(right) => differences(left, right),
+        Err(fault) => vec![Difference {
+            what: "resources".to_owned(),
+            left: "valid".to_owned(),
+            right: fault,
+        }],
+    }
+}
+
+/// Compares two configurations as a BGP implementation runs them; empty: they mean the same.
+#[must_use]
+pub fn compare_configs(one: &Config, other: &Config, mode: BgpMode) -> Vec<Difference> {
+    differences(of_config(one, mode, &[]), of_config(other, mode, &[]))
+}
+
+fn differences(mut left: Model, mut right: Model) -> Vec<Difference> {
     let mut differences = Vec::new();
     let names: BTreeSet<String> = left
         .pools
@@ -393,7 +412,7 @@ fn requirement_text(key: &str, operator: &str, values: &[String]) -> String {
 ///
 /// # Errors
 /// One refers to what is not there, or has a value that means nothing.
-fn of_resources(resources: &[Resource], target: Release, mode: BgpMode) -> Result<Model, String> {
+fn of_resources(resources: &[&Resource], target: Release, mode: BgpMode) -> Result<Model, String> {
     let mut model = Model::default();
     let mut aliases: BTreeMap<&str, &str> = BTreeMap::new();
     let mut secrets = BTreeMap::new();
@@ -544,17 +563,29 @@ fn peer_of(peer: &BgpPeer, target: Release, mode: BgpMode, (v4, v6): (bool, bool
     };
     let address = parse_ip(&peer.peer_address)?;
     let old = target < Release::new(14, 9);
-    let nanos = |time: ferrolb_compat::go::duration::GoDuration| u128::from(time.0.unsigned_abs());
+    // BGP counts in seconds, and so does FRR.
+    let nanos = |time: ferrolb_compat::go::duration::GoDuration| {
+        u128::from(time.whole_seconds().unsigned_abs()) * 1_000_000_000
+    };
     // To 0.14.8 a time of 0 is none.
     let hold_time = peer
         .hold_time
-        .map(nanos)
-        .filter(|time| !(old && *time == 0));
-    let hold_time = hold_time.unwrap_or(90_000_000_000);
-    let keepalive = peer
+        .filter(|time| !(old && time.0 == 0))
+        .map(nanos);
+    let mut keepalive = peer
         .keepalive_time
-        .map(nanos)
-        .filter(|time| !(old && *time == 0));
+        .filter(|time| !(old && time.0 == 0))
+        .map(nanos);
+    // From 0.14.9 on FRR's own times count where none is said.
+    let (default, own) = if !old && mode.is_frr() {
+        (180_000_000_000, Some(60_000_000_000))
+    } else {
+        (90_000_000_000, None)
+    };
+    if hold_time.is_none() {
+        keepalive = keepalive.or(own);
+    }
+    let hold_time = hold_time.unwrap_or(default);
     let own_family_only = mode.is_frr() && target >= Release::new(15, 0) && !peer.dual_stack;
     Some(Peer {
         address,

@@ -140,6 +140,9 @@ pub struct Protocol<S, R> {
     pub reports: mpsc::Receiver<R>,
 }
 
+/// Takes the only interfaces for layer 2; must not wait.
+pub type Interfaces = Box<dyn FnMut(Vec<String>) + Send>;
+
 /// Takes all that is announced, whenever it may have changed.
 pub type Announced = Box<dyn FnMut(&[Announcement]) + Send>;
 
@@ -149,6 +152,8 @@ pub struct World<C, S, B, F, G> {
     pub cluster: C,
     /// Layer 2.
     pub layer2: Protocol<S, Report>,
+    /// The interfaces of layer 2, where there is one.
+    pub interfaces: Option<Interfaces>,
     /// BGP.
     pub bgp: Protocol<B, bgp::Report>,
     /// BFD.
@@ -180,6 +185,7 @@ where
     let World {
         cluster,
         mut layer2,
+        interfaces,
         mut bgp,
         mut bfd,
         announced,
@@ -191,9 +197,11 @@ where
         node,
         cluster,
         layer2: layer2.send,
+        interfaces,
         bgp: bgp.send,
         bfd: bfd.send,
         announced,
+        begun: BTreeSet::new(),
         gossip,
         peers: None,
         seat,
@@ -272,9 +280,12 @@ struct Driver<C, S, B, F, G> {
     node: Arc<str>,
     cluster: C,
     layer2: S,
+    interfaces: Option<Interfaces>,
     bgp: B,
     bfd: F,
     announced: Option<Announced>,
+    /// The BGP peers that were begun, perhaps in place of others with the same number, and have not said anything since.
+    begun: BTreeSet<PeerId>,
     gossip: Option<G>,
     /// The addresses that should be in the gossip, as they were last told; `None`: nothing was told yet.
     peers: Option<Option<BTreeSet<IpAddr>>>,
@@ -385,7 +396,25 @@ where
         while let Some(effect) = self.speaker.poll_effect() {
             match effect {
                 Effect::Layer2(command) => (self.layer2)(command),
-                Effect::Bgp(command) => (self.bgp)(command),
+                Effect::Interfaces(names) => {
+                    if let Some(interfaces) = &mut self.interfaces {
+                        interfaces(names);
+                    }
+                }
+                Effect::Bgp(command) => {
+                    match &command {
+                        bgp::Command::Peer(id, _) => {
+                            self.begun.insert(*id);
+                        }
+                        bgp::Command::PeerGone(id) => {
+                            self.begun.remove(id);
+                        }
+                        bgp::Command::Route(..)
+                        | bgp::Command::BfdDown(_)
+                        | bgp::Command::Shutdown => {}
+                    }
+                    (self.bgp)(command);
+                }
                 Effect::Bfd(command) => (self.bfd)(command),
                 Effect::Record(event) => self.cluster.record(event),
                 Effect::Log(record) => self.seat.journal.write(record),
@@ -441,11 +470,14 @@ where
     fn bgp_report(&mut self, report: bgp::Report) {
         match report {
             bgp::Report::Log(record) => self.seat.journal.write(record),
-            // The session says both.
-            bgp::Report::Up(_) => {}
+            // The session's own lines say both.
+            bgp::Report::Up(id) => {
+                self.begun.remove(&id);
+            }
             bgp::Report::Down(id, why) => {
-                // Of one that is no peer any more nobody needs to know.
-                if let Some(peer) = self.peer_name(id) {
+                // Of one that is no peer any more, or that made room for itself with other parameters, nobody needs to know.
+                let as_wished = self.begun.remove(&id);
+                if let Some(peer) = self.peer_name(id).filter(|_| !as_wished) {
                     self.cluster.record(KubernetesEvent {
                         about: self.this_node(),
                         warning: true,
@@ -616,6 +648,7 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
             send: |command| layer2.send(command),
             reports,
         },
+        interfaces: Some(only_on(&layer2)),
         bgp: Protocol {
             send: |command| bgp.send(command),
             reports: bgp_reports,
@@ -664,6 +697,16 @@ fn start_gossip(
     };
     let gossip = Gossip::start(params, super::as_function(journal))?;
     Ok(Arc::new(gossip))
+}
+
+/// How layer 2 is told its interfaces, as long as there is a layer 2.
+pub fn only_on(layer2: &Arc<Layer2>) -> Interfaces {
+    let layer2 = Arc::downgrade(layer2);
+    Box::new(move |names| {
+        if let Some(layer2) = layer2.upgrade() {
+            layer2.only(names);
+        }
+    })
 }
 
 /// BGP and BFD at work.

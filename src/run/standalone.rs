@@ -251,6 +251,7 @@ pub async fn main(options: Options, process: Process, show: Option<Show>) -> any
         super::speaker::World {
             cluster: directory,
             layer2: Protocol { send, reports },
+            interfaces: announcer.as_ref().map(super::speaker::only_on),
             bgp: Protocol {
                 send: |command| {
                     if let Some(bgp) = &bgp {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::pools::Pools;
 use super::service::{Addresses, Entry};
-use super::{Phase, Speaker};
+use super::{Effect, Phase, Speaker};
 use crate::config::Config;
 use crate::config::live::Offer;
 use crate::config::mode::Mode;
@@ -122,6 +122,12 @@ impl Speaker {
                 .with("pools", config.pools.len())
                 .with("peers", config.peers.len()),
         );
+        let interfaces = &config.settings.layer2.interfaces;
+        if self.interfaces != *interfaces {
+            self.interfaces.clone_from(interfaces);
+            self.commands
+                .push_back(Effect::Interfaces(interfaces.clone()));
+        }
         self.live.accept(config);
         self.pools = pools;
         self.peers_stale = true;

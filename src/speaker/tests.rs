@@ -32,6 +32,8 @@ pub(super) struct Host {
     pub(super) speaker: Speaker,
     /// What layer 2 answers for.
     pub(super) addresses: BTreeSet<IpAddr>,
+    /// The only interfaces that layer 2 was told; empty: all.
+    pub(super) interfaces: Vec<String>,
     /// What BGP advertises.
     pub(super) routes: BTreeMap<IpNet, Arc<Attributes>>,
     /// Whom BGP talks to.
@@ -60,6 +62,7 @@ impl Host {
         Self {
             speaker: Speaker::new(params),
             addresses: BTreeSet::new(),
+            interfaces: Vec::new(),
             routes: BTreeMap::new(),
             peers: BTreeMap::new(),
             ways: BTreeMap::new(),
@@ -97,6 +100,11 @@ impl Host {
                         }
                     }
                     self.commands.push(command);
+                }
+                Effect::Interfaces(names) => {
+                    assert!(urgent, "{names:?} came after words");
+                    assert_ne!(names, self.interfaces, "it was so already");
+                    self.interfaces = names;
                 }
                 Effect::Bgp(command) => {
                     assert!(urgent, "{command:?} came after words");

@@ -1,8 +1,11 @@
 //! Manifests of custom resources, read back: a file of many documents, or a List.
 //!
-//! Objects of other kinds are passed over. A field that 0.12 has no words for is a fault unless it says nothing (false, empty); so is a field
-//! that no release has.
+//! Objects of other kinds are passed over. A field that 0.12 has no words for is [`Foreign`] unless it says nothing (false, empty); a field
+//! that no release has is a fault. [`read_all`] gives all of it, [`read`] refuses the first.
+//!
+//! Invariant: no message holds a password.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{
@@ -11,8 +14,8 @@ use super::{
 };
 use crate::go::duration::GoDuration;
 use crate::record;
-use crate::yaml::decode::{self, Field, Record, Text, TextMap};
-use crate::yaml::resolve::decode_base64;
+use crate::yaml::decode::{self, Decode, Decoder, GiveUp, Record, Text, TextMap};
+use crate::yaml::resolve::base64;
 use crate::yaml::{Content, Document, NodeId, Place};
 
 /// A manifest that cannot be taken.
@@ -74,6 +77,10 @@ record! {
         "interface" => interface: String,
         /// 0.12 has no such thing.
         "dynamicASN" => dynamic_asn: String,
+        /// 0.12 has no such thing.
+        "connectTime" => connect_time: String,
+        /// 0.12 has no such thing.
+        "localASN" => local_asn: u32,
     }
 }
 
@@ -108,6 +115,22 @@ record! {
         "autoAssign" => auto_assign: Option<bool>,
         /// Whether addresses ending in .0 and .255 are left out.
         "avoidBuggyIPs" => avoid_buggy_ips: bool,
+        /// Who may have its addresses.
+        "serviceAllocation" => service_allocation: AllocationSpec,
+    }
+}
+
+record! {
+    /// `serviceAllocation` of an IPAddressPool.
+    pub struct AllocationSpec {
+        /// Which pool is asked first.
+        "priority" => priority: Option<i64>,
+        /// Namespaces.
+        "namespaces" => namespaces: Vec<Text>,
+        /// Namespaces by their labels.
+        "namespaceSelectors" => namespace_selectors: Vec<SelectorSpec>,
+        /// Services by their labels.
+        "serviceSelectors" => service_selectors: Vec<SelectorSpec>,
     }
 }
 
@@ -124,6 +147,14 @@ record! {
         "localPref" => local_pref: u32,
         /// Names or values.
         "communities" => communities: Vec<Text>,
+        /// Pools by their labels.
+        "ipAddressPoolSelectors" => pool_selectors: Vec<SelectorSpec>,
+        /// Which nodes are next hops.
+        "nodeSelectors" => node_selectors: Vec<SelectorSpec>,
+        /// Names of the peers that hear of it.
+        "peers" => peers: Vec<Text>,
+        /// Which Services it is for.
+        "serviceSelectors" => service_selectors: Vec<SelectorSpec>,
     }
 }
 
@@ -132,6 +163,14 @@ record! {
     pub struct L2AdvertisementSpec {
         /// Names of pools.
         "ipAddressPools" => pools: Vec<Text>,
+        /// Pools by their labels.
+        "ipAddressPoolSelectors" => pool_selectors: Vec<SelectorSpec>,
+        /// Which nodes may announce.
+        "nodeSelectors" => node_selectors: Vec<SelectorSpec>,
+        /// Where it is announced.
+        "interfaces" => interfaces: Vec<Text>,
+        /// Which Services it is for.
+        "serviceSelectors" => service_selectors: Vec<SelectorSpec>,
     }
 }
 
@@ -173,6 +212,68 @@ record! {
     }
 }
 
+impl Decode for AllocationSpec {
+    fn decode(&mut self, decoder: &mut Decoder<'_>, id: NodeId) -> Result<bool, GiveUp> {
+        decoder.record(id, self)
+    }
+}
+
+/// Something that 0.12 has no words for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Foreign {
+    /// A field of a peer.
+    PeerField,
+    /// An advertisement is for some nodes, peers, interfaces or Services.
+    LimitedAdvertisement,
+    /// A pool is for some namespaces or Services.
+    LimitedPool,
+    /// The kind, or its version.
+    Kind,
+    /// A password that is no text, or is given twice.
+    Password,
+    /// The resource does not fit its schema.
+    Fault,
+}
+
+/// What cannot be taken of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
+    /// What it is.
+    pub what: Foreign,
+    /// The kind and name of the resource.
+    pub resource: (String, String),
+    /// The way to it: `spec.vrf`.
+    pub path: String,
+    /// What to say about it.
+    pub message: String,
+    /// Where.
+    pub place: Place,
+}
+
+/// A resource and what surrounds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The resource.
+    pub resource: Resource,
+    /// Its namespace; empty: none is said.
+    pub namespace: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Selectors of pools, of an advertisement; empty: none.
+    pub pool_selectors: Vec<NodeSelector>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Read {
+    /// The resources, in their order.
+    pub found: Vec<Found>,
+    /// What cannot be taken, in the order of the text.
+    pub rest: Vec<Rest>,
+}
+
 /// The resources of a text, in their order.
 ///
 /// # Errors
@@ -182,8 +283,27 @@ pub fn read(text: &str) -> Result<Vec<Resource>, ReadError> {
         message: error.message,
         place: error.place,
     })?;
-    let mut resources = Vec::new();
-    for document in &documents {
+    let Read { found, rest } = read_all(&documents);
+    if let Some(first) = rest.into_iter().next() {
+        return Err(ReadError {
+            message: first.message,
+            place: first.place,
+        });
+    }
+    if let Some(selecting) = found.iter().find(|found| !found.pool_selectors.is_empty()) {
+        return Err(ReadError {
+            message: "spec.ipAddressPoolSelectors: only with the labels of the pools it is known what this means".to_owned(),
+            place: selecting.place,
+        });
+    }
+    Ok(found.into_iter().map(|found| found.resource).collect())
+}
+
+/// The resources of documents, and what cannot be taken of them.
+#[must_use]
+pub fn read_all(documents: &[Document]) -> Read {
+    let mut read = Read::default();
+    for document in documents {
         let Some(root) = document.root() else {
             continue;
         };
@@ -196,96 +316,73 @@ pub fn read(text: &str) -> Result<Vec<Resource>, ReadError> {
         match items.map(|items| &items.content) {
             Some(Content::Sequence(items)) => {
                 for item in items {
-                    resources.extend(object(document, *item)?);
+                    read.object(document, *item);
                 }
             }
-            _ => resources.extend(object(document, root)?),
+            _ => read.object(document, root),
         }
     }
-    Ok(resources)
+    read
 }
 
-/// One object; `None`: of another kind.
-fn object(document: &Document, root: NodeId) -> Result<Option<Resource>, ReadError> {
-    let text = |node: NodeId, key: &str| {
-        let value = document.get(node, key)?;
-        document.text(value)
-    };
-    let version = text(root, "apiVersion").unwrap_or_default();
-    let kind = text(root, "kind").unwrap_or_default();
-    let node = document.get(root, "spec");
-    let spec = match (version, kind) {
-        ("metallb.io/v1beta2", "BGPPeer") => Spec::Peer(peer(spec(document, node)?)?),
-        ("metallb.io/v1beta1", "IPAddressPool") => {
-            let raw: PoolSpec = spec(document, node)?;
-            Spec::Pool(IpAddressPool {
-                addresses: texts(&raw.addresses.value),
-                auto_assign: raw.auto_assign.value,
-                avoid_buggy_ips: raw.avoid_buggy_ips.value,
-            })
-        }
-        ("metallb.io/v1beta1", "BGPAdvertisement") => {
-            let raw: BgpAdvertisementSpec = spec(document, node)?;
-            Spec::BgpAdvertisement(BgpAdvertisement {
-                pools: texts(&raw.pools.value),
-                aggregation_length: raw.aggregation_length.value,
-                aggregation_length_v6: raw.aggregation_length_v6.value,
-                local_pref: raw.local_pref.value,
-                communities: texts(&raw.communities.value),
-            })
-        }
-        ("metallb.io/v1beta1", "L2Advertisement") => {
-            let raw: L2AdvertisementSpec = spec(document, node)?;
-            Spec::L2Advertisement(texts(&raw.pools.value))
-        }
-        ("metallb.io/v1beta1", "BFDProfile") => {
-            let raw: ProfileSpec = spec(document, node)?;
-            Spec::BfdProfile(BfdProfile {
-                receive_interval: raw.receive_interval.value,
-                transmit_interval: raw.transmit_interval.value,
-                detect_multiplier: raw.detect_multiplier.value,
-                echo_interval: raw.echo_interval.value,
-                echo_mode: raw.echo_mode.value,
-                passive_mode: raw.passive_mode.value,
-                minimum_ttl: raw.minimum_ttl.value,
-            })
-        }
-        ("metallb.io/v1beta1", "Community") => {
-            let raw: CommunitySpec = spec(document, node)?;
-            let aliases = raw.communities.value.into_iter();
-            Spec::Community(
-                aliases
-                    .map(|alias| (alias.name.value, alias.value.value))
-                    .collect(),
-            )
-        }
-        ("v1", "Secret") if text(root, "type") == Some("kubernetes.io/basic-auth") => {
-            Spec::Secret(password(document, root)?)
-        }
-        (version, _) if version.starts_with("metallb.io/") => {
-            return Err(ReadError {
-                message: format!("{kind} of {version} is nothing that 0.12 can mean"),
-                place: place(document, root),
-            });
-        }
-        _ => return Ok(None),
-    };
-    let metadata = document.get(root, "metadata");
-    let name = metadata.and_then(|metadata| text(metadata, "name"));
-    let mut resource = Resource::new(name.unwrap_or_default(), spec);
-    let annotations = metadata
-        .and_then(|metadata| document.get(metadata, "annotations"))
-        .and_then(|annotations| document.resolved(annotations));
-    if let Some(Content::Mapping(pairs)) = annotations.map(|node| &node.content) {
+/// One object that is being read.
+struct Object<'d> {
+    document: &'d Document,
+    root: NodeId,
+    kind: &'d str,
+    name: &'d str,
+    rest: Vec<Rest>,
+    pool_selectors: Vec<NodeSelector>,
+}
+
+impl Read {
+    /// One object; one of another kind is passed over.
+    fn object(&mut self, document: &Document, root: NodeId) {
+        let text = |node: NodeId, key: &str| {
+            let value = document.get(node, key)?;
+            document.text(value)
+        };
+        let metadata = document.get(root, "metadata");
+        let meta = |key: &str| metadata.and_then(|metadata| text(metadata, key));
+        let mut object = Object {
+            document,
+            root,
+            kind: text(root, "kind").unwrap_or_default(),
+            name: meta("name").unwrap_or_default(),
+            rest: Vec::new(),
+            pool_selectors: Vec::new(),
+        };
+        let spec = object.spec_of(text(root, "apiVersion").unwrap_or_default());
+        self.rest.append(&mut object.rest);
+        let Some(spec) = spec else {
+            return;
+        };
+        let mut resource = Resource::new(object.name, spec);
+        resource.annotations = texts_of(document, metadata, "annotations");
+        self.found.push(Found {
+            resource,
+            namespace: meta("namespace").unwrap_or_default().to_owned(),
+            labels: texts_of(document, metadata, "labels"),
+            pool_selectors: object.pool_selectors,
+            place: place(document, root),
+        });
+    }
+}
+
+/// A mapping of texts inside the metadata.
+fn texts_of(document: &Document, metadata: Option<NodeId>, key: &str) -> BTreeMap<String, String> {
+    let node = metadata
+        .and_then(|metadata| document.get(metadata, key))
+        .and_then(|node| document.resolved(node));
+    let mut out = BTreeMap::new();
+    if let Some(Content::Mapping(pairs)) = node.map(|node| &node.content) {
         for (key, value) in pairs {
             if let (Some(key), Some(value)) = (document.text(*key), document.text(*value)) {
-                resource
-                    .annotations
-                    .insert(key.to_owned(), value.to_owned());
+                out.insert(key.to_owned(), value.to_owned());
             }
         }
     }
-    Ok(Some(resource))
+    out
 }
 
 /// Where a node stands.
@@ -293,77 +390,12 @@ fn place(document: &Document, node: NodeId) -> Place {
     document.node(node).map_or(Place::BEGIN, |node| node.place)
 }
 
-/// A `spec`, strictly.
-fn spec<T: Record>(document: &Document, node: Option<NodeId>) -> Result<T, ReadError> {
-    let decoded = decode::decode::<T>(document, node);
-    match decoded.faults.into_iter().next() {
-        None => Ok(decoded.value),
-        Some(fault) => Err(ReadError {
-            message: format!("spec.{}: {}", fault.path, fault.kind),
-            place: fault.place,
-        }),
-    }
-}
-
 fn texts(texts: &[Text]) -> Vec<String> {
     texts.iter().map(|text| text.0.value.to_string()).collect()
 }
 
-/// The password of a Secret.
-fn password(document: &Document, root: NodeId) -> Result<Password, ReadError> {
-    let field = |map: &str| {
-        let map = document.get(root, map)?;
-        document.text(document.get(map, "password")?)
-    };
-    if let Some(plain) = field("stringData") {
-        return Ok(Password(plain.to_owned()));
-    }
-    let encoded = field("data").unwrap_or_default();
-    decode_base64(encoded)
-        .map(Password)
-        .ok_or_else(|| ReadError {
-            message: "data.password: no base64".to_owned(),
-            place: place(document, root),
-        })
-}
-
-fn peer(raw: PeerSpec) -> Result<BgpPeer, ReadError> {
-    let at = |place: Option<Place>| place.or(raw.place).unwrap_or(Place::BEGIN);
-    let foreign = [
-        ("disableMP", raw.disable_mp.value, raw.disable_mp.place),
-        (
-            "enableGracefulRestart",
-            raw.enable_graceful_restart.value,
-            raw.enable_graceful_restart.place,
-        ),
-        ("vrf", !raw.vrf.value.is_empty(), raw.vrf.place),
-        (
-            "interface",
-            !raw.interface.value.is_empty(),
-            raw.interface.place,
-        ),
-        (
-            "dynamicASN",
-            !raw.dynamic_asn.value.is_empty(),
-            raw.dynamic_asn.place,
-        ),
-    ];
-    if let Some((name, _, place)) = foreign.into_iter().find(|(_, set, _)| *set) {
-        return Err(ReadError {
-            message: format!("spec.{name} is nothing that 0.12 can mean"),
-            place: at(place),
-        });
-    }
-    let duration = |field: &Field<String>| match field.value.as_str() {
-        "" => Ok(None),
-        text => GoDuration::parse(text)
-            .map(Some)
-            .map_err(|error| ReadError {
-                message: error.to_string(),
-                place: at(field.place),
-            }),
-    };
-    let selectors = raw.node_selectors.value.iter().map(|selector| {
+fn selectors(raw: &[SelectorSpec]) -> Vec<NodeSelector> {
+    let selectors = raw.iter().map(|selector| {
         let labels = selector.match_labels.value.iter();
         let expressions = selector.match_expressions.value.iter();
         NodeSelector {
@@ -379,21 +411,260 @@ fn peer(raw: PeerSpec) -> Result<BgpPeer, ReadError> {
                 .collect(),
         }
     });
-    let secret = raw.password_secret.value.get("name");
-    Ok(BgpPeer {
-        my_asn: raw.my_asn.value,
-        peer_asn: raw.peer_asn.value,
-        hold_time: duration(&raw.hold_time)?,
-        keepalive_time: duration(&raw.keepalive_time)?,
-        peer_port: raw.peer_port.value,
-        node_selectors: selectors.collect(),
-        password_secret: secret.map_or_else(String::new, |name| name.value.clone()),
-        ebgp_multihop: raw.ebgp_multihop.value,
-        dual_stack: raw.dual_stack.value,
-        peer_address: raw.peer_address.value,
-        source_address: raw.source_address.value,
-        router_id: raw.router_id.value,
-        password: Password(raw.password.value),
-        bfd_profile: raw.bfd_profile.value,
-    })
+    selectors.collect()
+}
+
+impl Object<'_> {
+    fn rest(&mut self, what: Foreign, path: &str, message: String, place: Option<Place>) {
+        self.rest.push(Rest {
+            what,
+            resource: (self.kind.to_owned(), self.name.to_owned()),
+            path: path.to_owned(),
+            message,
+            place: place.unwrap_or_else(|| self::place(self.document, self.root)),
+        });
+    }
+
+    /// What it says; `None`: it is of another kind, or nothing can be made of it.
+    fn spec_of(&mut self, version: &str) -> Option<Spec> {
+        Some(match (version, self.kind) {
+            ("metallb.io/v1beta1" | "metallb.io/v1beta2", "BGPPeer") => {
+                let raw = self.spec()?;
+                Spec::Peer(self.peer(raw)?)
+            }
+            ("metallb.io/v1beta1", "IPAddressPool") => {
+                let raw: PoolSpec = self.spec()?;
+                let allocation = &raw.service_allocation.value;
+                let limited = allocation.priority.value.is_some()
+                    || !allocation.namespaces.value.is_empty()
+                    || !allocation.namespace_selectors.value.is_empty()
+                    || !allocation.service_selectors.value.is_empty();
+                if limited {
+                    let path = "spec.serviceAllocation";
+                    let message = format!("{path} is nothing that 0.12 can mean");
+                    self.rest(
+                        Foreign::LimitedPool,
+                        path,
+                        message,
+                        raw.service_allocation.place,
+                    );
+                }
+                Spec::Pool(IpAddressPool {
+                    addresses: texts(&raw.addresses.value),
+                    auto_assign: raw.auto_assign.value,
+                    avoid_buggy_ips: raw.avoid_buggy_ips.value,
+                })
+            }
+            ("metallb.io/v1beta1", "BGPAdvertisement") => {
+                let raw: BgpAdvertisementSpec = self.spec()?;
+                self.limits([
+                    (
+                        "nodeSelectors",
+                        raw.node_selectors.value.is_empty(),
+                        raw.node_selectors.place,
+                    ),
+                    ("peers", raw.peers.value.is_empty(), raw.peers.place),
+                    (
+                        "serviceSelectors",
+                        raw.service_selectors.value.is_empty(),
+                        raw.service_selectors.place,
+                    ),
+                ]);
+                self.pool_selectors = selectors(&raw.pool_selectors.value);
+                Spec::BgpAdvertisement(BgpAdvertisement {
+                    pools: texts(&raw.pools.value),
+                    aggregation_length: raw.aggregation_length.value,
+                    aggregation_length_v6: raw.aggregation_length_v6.value,
+                    local_pref: raw.local_pref.value,
+                    communities: texts(&raw.communities.value),
+                })
+            }
+            ("metallb.io/v1beta1", "L2Advertisement") => {
+                let raw: L2AdvertisementSpec = self.spec()?;
+                self.limits([
+                    (
+                        "nodeSelectors",
+                        raw.node_selectors.value.is_empty(),
+                        raw.node_selectors.place,
+                    ),
+                    (
+                        "interfaces",
+                        raw.interfaces.value.is_empty(),
+                        raw.interfaces.place,
+                    ),
+                    (
+                        "serviceSelectors",
+                        raw.service_selectors.value.is_empty(),
+                        raw.service_selectors.place,
+                    ),
+                ]);
+                self.pool_selectors = selectors(&raw.pool_selectors.value);
+                Spec::L2Advertisement(texts(&raw.pools.value))
+            }
+            ("metallb.io/v1beta1", "BFDProfile") => {
+                let raw: ProfileSpec = self.spec()?;
+                Spec::BfdProfile(BfdProfile {
+                    receive_interval: raw.receive_interval.value,
+                    transmit_interval: raw.transmit_interval.value,
+                    detect_multiplier: raw.detect_multiplier.value,
+                    echo_interval: raw.echo_interval.value,
+                    echo_mode: raw.echo_mode.value,
+                    passive_mode: raw.passive_mode.value,
+                    minimum_ttl: raw.minimum_ttl.value,
+                })
+            }
+            ("metallb.io/v1beta1", "Community") => {
+                let raw: CommunitySpec = self.spec()?;
+                let aliases = raw.communities.value.into_iter();
+                Spec::Community(
+                    aliases
+                        .map(|alias| (alias.name.value, alias.value.value))
+                        .collect(),
+                )
+            }
+            ("v1", "Secret") => {
+                let kind = self.document.get(self.root, "type");
+                let kind = kind.and_then(|kind| self.document.text(kind));
+                if kind != Some("kubernetes.io/basic-auth") {
+                    return None;
+                }
+                Spec::Secret(self.password()?)
+            }
+            // What MetalLB says of itself.
+            (_, "ServiceL2Status" | "ServiceBGPStatus" | "ConfigurationState") => return None,
+            (version, kind) if version.starts_with("metallb.io/") => {
+                let message = format!("{kind} of {version} is nothing that 0.12 can mean");
+                self.rest(Foreign::Kind, "", message, None);
+                return None;
+            }
+            _ => return None,
+        })
+    }
+
+    /// `spec`, strictly.
+    fn spec<T: Record>(&mut self) -> Option<T> {
+        let node = self.document.get(self.root, "spec");
+        let decoded = decode::decode::<T>(self.document, node);
+        let given_up = decoded.given_up;
+        for fault in decoded.faults {
+            let path = format!("spec.{}", fault.path);
+            let message = format!("{path}: {}", fault.kind);
+            self.rest(Foreign::Fault, &path, message, Some(fault.place));
+        }
+        (!given_up).then_some(decoded.value)
+    }
+
+    /// An advertisement for some of what 0.12 always means all of.
+    fn limits<const N: usize>(&mut self, fields: [(&str, bool, Option<Place>); N]) {
+        for (name, empty, place) in fields {
+            if !empty {
+                let path = format!("spec.{name}");
+                let message = format!("{path} is nothing that 0.12 can mean");
+                self.rest(Foreign::LimitedAdvertisement, &path, message, place);
+            }
+        }
+    }
+
+    /// The password of a Secret.
+    fn password(&mut self) -> Option<Password> {
+        let field = |map: &str| {
+            let map = self.document.get(self.root, map)?;
+            let node = self.document.get(map, "password")?;
+            Some((self.document.text(node)?, node))
+        };
+        if let Some((plain, _)) = field("stringData") {
+            return Some(Password(plain.to_owned()));
+        }
+        let (encoded, node) = field("data").unwrap_or(("", self.root));
+        let path = "data.password";
+        let at = Some(place(self.document, node));
+        let Some(bytes) = base64(encoded) else {
+            self.rest(Foreign::Fault, path, format!("{path}: no base64"), at);
+            return None;
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(Password(text)),
+            Err(_) => {
+                let message = format!("{path}: the password is no text, and 0.12 knows no other");
+                self.rest(Foreign::Password, path, message, at);
+                None
+            }
+        }
+    }
+
+    fn peer(&mut self, raw: PeerSpec) -> Option<BgpPeer> {
+        let foreign = [
+            ("disableMP", raw.disable_mp.value, raw.disable_mp.place),
+            (
+                "enableGracefulRestart",
+                raw.enable_graceful_restart.value,
+                raw.enable_graceful_restart.place,
+            ),
+            ("vrf", !raw.vrf.value.is_empty(), raw.vrf.place),
+            (
+                "interface",
+                !raw.interface.value.is_empty(),
+                raw.interface.place,
+            ),
+            (
+                "dynamicASN",
+                !raw.dynamic_asn.value.is_empty(),
+                raw.dynamic_asn.place,
+            ),
+            (
+                "connectTime",
+                !raw.connect_time.value.is_empty(),
+                raw.connect_time.place,
+            ),
+            ("localASN", raw.local_asn.value != 0, raw.local_asn.place),
+        ];
+        for (name, _, place) in foreign.into_iter().filter(|(_, set, _)| *set) {
+            let path = format!("spec.{name}");
+            let message = format!("{path} is nothing that 0.12 can mean");
+            self.rest(Foreign::PeerField, &path, message, place);
+        }
+        let mut times = [None; 2];
+        for ((name, field), time) in [
+            ("holdTime", &raw.hold_time),
+            ("keepaliveTime", &raw.keepalive_time),
+        ]
+        .into_iter()
+        .zip(&mut times)
+        {
+            if field.value.is_empty() {
+                continue;
+            }
+            match GoDuration::parse(&field.value) {
+                Ok(parsed) => *time = Some(parsed),
+                Err(error) => {
+                    let path = format!("spec.{name}");
+                    self.rest(Foreign::Fault, &path, error.to_string(), field.place);
+                }
+            }
+        }
+        let [hold_time, keepalive_time] = times;
+        let secret = raw.password_secret.value.get("name");
+        let secret = secret.map_or_else(String::new, |name| name.value.clone());
+        if !secret.is_empty() && !raw.password.value.is_empty() {
+            let path = "spec.passwordSecret";
+            let message = format!("{path}: there is a password as well, which MetalLB refuses");
+            self.rest(Foreign::Password, path, message, raw.password_secret.place);
+        }
+        Some(BgpPeer {
+            my_asn: raw.my_asn.value,
+            peer_asn: raw.peer_asn.value,
+            hold_time,
+            keepalive_time,
+            peer_port: raw.peer_port.value,
+            node_selectors: selectors(&raw.node_selectors.value),
+            password_secret: secret,
+            ebgp_multihop: raw.ebgp_multihop.value,
+            dual_stack: raw.dual_stack.value,
+            peer_address: raw.peer_address.value,
+            source_address: raw.source_address.value,
+            router_id: raw.router_id.value,
+            password: Password(raw.password.value),
+            bfd_profile: raw.bfd_profile.value,
+        })
+    }
 }

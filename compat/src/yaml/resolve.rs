@@ -315,6 +315,11 @@ fn is_time(text: &str) -> bool {
 
 /// RFC 4648 §4 with padding; line breaks are skipped. Bytes that are no UTF-8 become replacement characters.
 pub(crate) fn decode_base64(text: &str) -> Option<String> {
+    base64(text).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The bytes of a base64 text; line breaks are passed over.
+pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text
         .bytes()
         .filter(|byte| !matches!(byte, b'\r' | b'\n'))
@@ -349,5 +354,5 @@ pub(crate) fn decode_base64(text: &str) -> Option<String> {
             bytes.push(u8::try_from(buffer >> bits & 0xff).ok()?);
         }
     }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    Some(bytes)
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::ear::{Ear, Family};
 use super::sys;
@@ -61,17 +62,14 @@ fn neighbour(table: &str, address: Ipv4Addr) -> Option<([u8; 6], &str)> {
 }
 
 /// The address that the kernel would send from. Nothing is sent.
-#[expect(
-    clippy::disallowed_types,
-    reason = "driver: asks the kernel for a route"
-)]
 fn our_address(address: Ipv4Addr) -> io::Result<Ipv4Addr> {
-    let socket = UdpSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.connect(SocketAddrV4::new(address, ECHO_PORT))?;
-    match socket.local_addr()? {
-        SocketAddr::V4(ours) => Ok(*ours.ip()),
-        SocketAddr::V6(_) => Err(io::ErrorKind::AddrNotAvailable.into()),
-    }
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+    socket.connect(&SocketAddrV4::new(address, ECHO_PORT).into())?;
+    socket
+        .local_addr()?
+        .as_socket_ipv4()
+        .map(|ours| *ours.ip())
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Sends an echo to our own address by way of the station. RFC 5881 §4: the destination address MUST be chosen in such a way as
@@ -193,3 +191,6 @@ pub(super) fn forwards(family: Family) -> bool {
     };
     fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
 }
+
+#[cfg(test)]
+mod tests;

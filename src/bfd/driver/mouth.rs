@@ -182,3 +182,6 @@ impl Mouth {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

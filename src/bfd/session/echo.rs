@@ -31,7 +31,7 @@ const TRIES: u64 = 2;
 pub(super) struct Echoes {
     paths: Paths,
     /// The sequence of the last one sent; goes on for the whole life of the session.
-    sent: u64,
+    pub(super) sent: u64,
     /// The sequence of the last one that came back.
     returned: u64,
     /// When to send the next one; `None`: not at all.

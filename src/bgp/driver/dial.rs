@@ -1,7 +1,8 @@
 //! A connection to a peer: from its parameters to a socket, or to a sentence that says what is wrong.
 //!
-//! TTL, as Upstream's FRR mode and BIRD have it: 1 towards an external peer, which then must be on the same wire; 255 towards an internal
-//! one, with `ebgp-multihop`, and with GTSM.
+//! TTL: the kernel's own, 64, as Upstream's native mode has it: an external peer several hops away is reached without
+//! `ebgp-multihop` too, as many a configuration of 0.12 relies on (its FRR mode sends 1 then, which protects nobody: it
+//! only fails). 255 with `ebgp-multihop`, and with GTSM, whose point it is.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -77,8 +78,13 @@ pub(super) async fn dial(params: Arc<Params>) -> Result<(TcpStream, Local), Conn
         .local_addr()
         .map_err(|cause| connecting(peer, cause))?;
     let address = local.ip();
+    // A link-local address may be that of several interfaces.
+    let on = match address {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => params.interface.as_deref(),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
     // A few system calls that do not wait.
-    let interface = interfaces::neighbours(address).unwrap_or_default();
+    let interface = interfaces::neighbours(address, on).unwrap_or_default();
     Ok((stream, Local { address, interface }))
 }
 
@@ -119,19 +125,18 @@ fn socket(params: &Params, peer: SocketAddr) -> Result<Socket, ConnectError> {
     socket
         .set_tcp_nodelay(true)
         .map_err(option("TCP_NODELAY"))?;
-    let ttl = ttl(params);
+    if let Some(ttl) = ttl(params) {
+        match peer {
+            SocketAddr::V4(_) => socket.set_ttl_v4(ttl).map_err(option("IP_TTL"))?,
+            SocketAddr::V6(_) => socket
+                .set_unicast_hops_v6(ttl)
+                .map_err(option("IPV6_UNICAST_HOPS"))?,
+        }
+    }
     // A courtesy to the network: not every kernel lets every program choose it.
     let _ = match peer {
-        SocketAddr::V4(_) => {
-            socket.set_ttl_v4(ttl.into()).map_err(option("IP_TTL"))?;
-            socket.set_tos_v4(INTERNETWORK_CONTROL)
-        }
-        SocketAddr::V6(_) => {
-            socket
-                .set_unicast_hops_v6(ttl.into())
-                .map_err(option("IPV6_UNICAST_HOPS"))?;
-            socket.set_tclass_v6(INTERNETWORK_CONTROL)
-        }
+        SocketAddr::V4(_) => socket.set_tos_v4(INTERNETWORK_CONTROL),
+        SocketAddr::V6(_) => socket.set_tclass_v6(INTERNETWORK_CONTROL),
     };
     if let Some(hops) = params.ttl_security {
         // RFC 5082 §3: sent with 255, each hop takes one.
@@ -164,10 +169,7 @@ fn socket(params: &Params, peer: SocketAddr) -> Result<Socket, ConnectError> {
     Ok(socket)
 }
 
-fn ttl(params: &Params) -> u8 {
-    if params.is_internal() || params.ebgp_multihop || params.ttl_security.is_some() {
-        MAX_TTL
-    } else {
-        1
-    }
+/// `None`: the kernel's own.
+fn ttl(params: &Params) -> Option<u32> {
+    (params.ebgp_multihop || params.ttl_security.is_some()).then_some(MAX_TTL.into())
 }

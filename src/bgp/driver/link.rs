@@ -1,28 +1,38 @@
 //! A connection, or the attempt to have one: what is read, what is to be written, and its end.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::dial::ConnectError;
+use super::dial::{ConnectError, dial};
+use crate::bgp::Params;
 use crate::bgp::session::{How, Local};
 
 /// Octets that are read before anything else has its turn: some of the largest usual messages (4 KiB).
 const READ: usize = 16 * 1024;
 
-/// How long the end of a connection may take: for the peer to read what was said last. Below the time that a Pod is given.
+/// How long the end of a connection may take: for the peer to read what was said last. Below the time that a Pod is
+/// given.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 type Dialling = Pin<Box<dyn Future<Output = Result<(TcpStream, Local), ConnectError>> + Send>>;
 
 /// The way to the peer.
-pub(super) enum Link {
+pub(super) struct Link {
+    way: Way,
+    /// The last connection's end, which the next one waits for: one at a time.
+    farewell: Option<JoinHandle<()>>,
+}
+
+enum Way {
     None,
     Dialling(Dialling),
     Up(Connection),
@@ -54,16 +64,40 @@ pub(super) struct Connection {
 }
 
 impl Link {
+    pub(super) const fn new() -> Self {
+        Self {
+            way: Way::None,
+            farewell: None,
+        }
+    }
+
+    /// Begins to dial, when the last connection has ended.
+    pub(super) fn dial(&mut self, params: Arc<Params>) {
+        let farewell = self.farewell.take();
+        self.way = Way::Dialling(Box::pin(async move {
+            if let Some(farewell) = farewell {
+                // However it ended.
+                let _ = farewell.await;
+            }
+            dial(params).await
+        }));
+    }
+
+    /// The dial was answered.
+    pub(super) fn up(&mut self, stream: TcpStream) {
+        self.way = Way::Up(Connection::new(stream));
+    }
+
     /// Waits until something happens to it. Cancel-safety: nothing is read or written here.
     pub(super) async fn happening(&mut self) -> Happening {
-        match self {
-            Self::None => std::future::pending().await,
-            Self::Dialling(dialling) => {
-                let dialled = poll_fn(|context| dialling.as_mut().poll(context)).await;
-                *self = Self::None;
+        match &mut self.way {
+            Way::None => std::future::pending().await,
+            Way::Dialling(dialling) => {
+                let dialled = dialling.as_mut().await;
+                self.way = Way::None;
                 Happening::Dialled(dialled)
             }
-            Self::Up(connection) => {
+            Way::Up(connection) => {
                 let interest = if connection.waiting().is_empty() {
                     Interest::READABLE
                 } else {
@@ -77,20 +111,23 @@ impl Link {
     }
 
     pub(super) const fn connection(&mut self) -> Option<&mut Connection> {
-        match self {
-            Self::Up(connection) => Some(connection),
-            Self::None | Self::Dialling(_) => None,
+        match &mut self.way {
+            Way::Up(connection) => Some(connection),
+            Way::None | Way::Dialling(_) => None,
         }
     }
 
     /// Ends it.
     pub(super) fn close(&mut self, how: How, tasks: &TaskTracker) {
-        let Self::Up(connection) = std::mem::replace(self, Self::None) else {
+        let Way::Up(connection) = std::mem::replace(&mut self.way, Way::None) else {
             return;
         };
         match how {
             How::Written => {
-                tasks.spawn(tokio::time::timeout(FAREWELL, connection.farewell()));
+                self.farewell = Some(tasks.spawn(async move {
+                    // What is not read by then is not read.
+                    let _ = tokio::time::timeout(FAREWELL, connection.farewell()).await;
+                }));
             }
             How::Silently => connection.abort(),
         }
@@ -98,7 +135,7 @@ impl Link {
 }
 
 impl Connection {
-    pub(super) const fn new(stream: TcpStream) -> Self {
+    const fn new(stream: TcpStream) -> Self {
         Self {
             stream,
             out: Vec::new(),
@@ -153,8 +190,8 @@ impl Connection {
         }
     }
 
-    /// Writes what waits, says that nothing follows, and reads until the peer has closed: closing before would let the kernel
-    /// send a reset, which may overtake a NOTIFICATION.
+    /// Writes what waits, says that nothing follows, and reads until the peer has closed: closing before would let the
+    /// kernel send a reset, which may overtake a NOTIFICATION.
     async fn farewell(mut self) {
         let waiting = self.out.split_off(self.written);
         if self.stream.write_all(&waiting).await.is_err() || self.stream.shutdown().await.is_err() {

@@ -8,9 +8,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::dial;
 use super::figures::Slate;
-use super::link::{Connection, Happening, Link, Read};
+use super::link::{Happening, Link, Read};
 use super::mailbox::{End, Mail, Mailbox};
 use crate::bgp::backoff::Random;
 use crate::bgp::session::{Input, Output, Session};
@@ -54,7 +53,7 @@ pub(super) async fn run(set_up: SetUp) {
     let mut peer = Peer {
         id,
         session: Session::new(params, Random::seeded(seed)),
-        link: Link::None,
+        link: Link::new(),
         figures,
         reports,
         tasks,
@@ -63,13 +62,14 @@ pub(super) async fn run(set_up: SetUp) {
     peer.mail(mailbox.take());
     peer.handle(Input::Start);
     while !peer.ended {
+        peer.figures.put(peer.session.figures());
         let deadline = peer.session.next_deadline();
         tokio::select! {
             () = stop.cancelled() => return,
             () = mailbox.arrived() => peer.mail(mailbox.take()),
             happening = peer.link.happening() => match happening {
                 Happening::Dialled(Ok((stream, local))) => {
-                    peer.link = Link::Up(Connection::new(stream));
+                    peer.link.up(stream);
                     peer.handle(Input::Connected(local));
                 }
                 Happening::Dialled(Err(error)) => {
@@ -88,7 +88,6 @@ pub(super) async fn run(set_up: SetUp) {
             peer.handle(Input::Tick);
         }
         peer.write();
-        peer.figures.put(peer.session.figures());
     }
     peer.figures.put(peer.session.figures());
 }
@@ -134,7 +133,7 @@ impl Peer {
     fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Dial(params) => self.link = Link::Dialling(Box::pin(dial::dial(params))),
+                Output::Dial(params) => self.link.dial(params),
                 Output::Transmit(octets) => {
                     if let Some(connection) = self.link.connection() {
                         connection.transmit(&octets);
@@ -173,7 +172,19 @@ impl Peer {
             match connection.write() {
                 Ok(0) => return,
                 Ok(count) => self.handle(Input::Written(count)),
-                Err(error) => return self.handle(Input::Broken(broken(&error))),
+                Err(error) => return self.broken(&error),
+            }
+        }
+    }
+
+    /// It cannot be written any more; what the peer said last may still be there to be read.
+    fn broken(&mut self, error: &io::Error) {
+        while let Some(connection) = self.link.connection() {
+            match connection.read() {
+                Ok(Read::Octets(octets)) => self.handle(Input::Received(octets)),
+                Ok(Read::Nothing | Read::End) | Err(_) => {
+                    self.handle(Input::Broken(broken(error)));
+                }
             }
         }
     }

@@ -135,17 +135,16 @@ impl Session {
         }
     }
 
-    /// Sends UPDATEs while there is room.
-    pub(super) fn fill(&mut self, now: Instant) {
-        while self.state == State::Established
-            && self
-                .connection
-                .as_ref()
-                .is_some_and(|connection| connection.in_flight < IN_FLIGHT)
+    /// Sends the next UPDATE, if there is room for it.
+    pub(super) fn send_routes(&mut self, now: Instant) {
+        let room = self
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.in_flight < IN_FLIGHT);
+        if self.state == State::Established
+            && room
+            && let Some(message) = self.rib.poll_message()
         {
-            let Some(message) = self.rib.poll_message() else {
-                return;
-            };
             self.transmit(now, message);
         }
     }

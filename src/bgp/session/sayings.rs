@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{CONNECT_TIME, Output, QUIET, Session};
+use super::{CONNECT_TIME, LETTING_GO, Output, QUIET, Session};
 use crate::bgp::Params;
 use crate::bgp::wire::Family;
 use crate::journal::{Level, Record};
@@ -25,12 +25,9 @@ pub(super) fn no_answer(params: &Params) -> String {
     if !params.password.0.is_empty() {
         why.push_str(" (a wrong password looks like this)");
     }
-    if !params.is_internal() && !params.ebgp_multihop && params.ttl_security.is_none() {
-        why.push_str(" (a peer more than one hop away needs ebgp-multihop)");
-    }
     if let Some(hops) = params.ttl_security {
         why.push_str(&format!(
-            " (so does a peer that does not send with TTL 255, or is more than {hops} hops away)"
+            " (a peer that does not send with TTL 255, or is more than {hops} hops away, looks like this)"
         ));
     }
     why
@@ -70,7 +67,14 @@ impl Session {
 
     /// Upstream: `op` connect, "failed to connect to peer".
     pub(super) fn say_failure(&mut self, now: Instant, why: &str) {
-        let level = self.level(now, why, Level::Error);
+        let letting_go = self
+            .down_at
+            .is_some_and(|at| now.duration_since(at) < LETTING_GO);
+        let level = if letting_go {
+            Level::Debug
+        } else {
+            self.level(now, why, Level::Error)
+        };
         self.say(Record::failed("connect", why, "failed to connect to peer").at(level));
     }
 

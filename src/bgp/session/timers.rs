@@ -80,13 +80,21 @@ impl Timers {
         };
     }
 
-    /// The first that is due at `now`; it does not run any more.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let due = Timer::ALL
+    /// Those that are due at `now`. They run on: one may stop another.
+    pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = Timer> + use<> {
+        let all = *self;
+        Timer::ALL
             .into_iter()
-            .find(|timer| self.at(*timer).is_some_and(|at| at <= now))?;
-        self.stop(due);
-        Some(due)
+            .filter(move |timer| all.at(*timer).is_some_and(|at| at <= now))
+    }
+
+    /// Takes one that was due, unless it was stopped or started anew meanwhile.
+    pub(super) fn expire(&mut self, timer: Timer, now: Instant) -> bool {
+        let due = self.at(timer).is_some_and(|at| at <= now);
+        if due {
+            self.stop(timer);
+        }
+        due
     }
 
     pub(super) fn next(&self) -> Option<Instant> {

@@ -39,12 +39,13 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.attribute, name_of(self.attribute)) {
             (0, _) => f.write_str("the path attributes are cut off")?,
-            (kind, Some(name)) => write!(f, "{name} (attribute {kind}) is wrong or missing")?,
-            (kind, None) => write!(f, "attribute {kind} is wrong")?,
+            (kind, Some(name)) => write!(f, "{name} (attribute {kind})")?,
+            (kind, None) => write!(f, "attribute {kind}")?,
         }
-        f.write_str(match self.action {
-            Action::AttributeDiscard => ": it is ignored",
-            Action::TreatAsWithdraw => ": its routes count as withdrawn",
+        f.write_str(match (self.attribute, self.action) {
+            (0, _) => ": the routes count as withdrawn",
+            (_, Action::AttributeDiscard) => " is wrong or repeated: it is ignored",
+            (_, Action::TreatAsWithdraw) => " is wrong or missing: the routes count as withdrawn",
         })
     }
 }
@@ -156,8 +157,12 @@ impl Attributes {
         };
         let mut reader = Reader::new(octets);
         while !reader.is_empty() {
-            let before = reader.len();
+            let (before, rest) = (reader.len(), reader.rest());
             let Some((flags, kind, value)) = attribute(&mut reader) else {
+                // RFC 7606 §3 (j): prefixes that cannot be read cannot be treated as withdrawn.
+                if matches!(rest, [_, MP_REACH_NLRI | MP_UNREACH_NLRI, ..]) {
+                    return Err(Error::NothingToWithdraw);
+                }
                 // RFC 7606 §4: the rest is too short: treat-as-withdraw; Total Attribute Length tells where NLRI begins.
                 found.others = true;
                 update.worse(0, Action::TreatAsWithdraw);
@@ -177,6 +182,7 @@ impl Attributes {
                 if matches!(kind, MP_REACH_NLRI | MP_UNREACH_NLRI) {
                     return Err(Error::AttributeList);
                 }
+                update.worse(kind, Action::AttributeDiscard);
                 continue;
             }
             // RFC 4271 §6.3: Unrecognized Well-known Attribute, which RFC 7606 leaves as it was.

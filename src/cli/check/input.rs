@@ -90,6 +90,8 @@ pub struct Located {
     pub subject: String,
     /// The namespace of its ConfigMap, if it has one.
     pub namespace: Option<String>,
+    /// The name of its ConfigMap, if it is in one.
+    pub name: Option<String>,
     /// How it is written there.
     form: Form,
     /// The settings beside it, if there are any.
@@ -120,11 +122,39 @@ enum Form {
     Node(Document, NodeId),
 }
 
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A ConfigMap's manifest, alone or among others.
+    ConfigMap,
+    /// The configuration itself.
+    Data,
+    /// Helm values, or a HelmRelease.
+    Helm,
+}
+
+/// What is looked for in a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'w> {
+    /// What the file is; `None`: it shows.
+    pub format: Option<Format>,
+    /// The name of the ConfigMap; `None`: one of those that installations have.
+    pub name: Option<&'w str>,
+}
+
 /// Finds the configuration in a file.
 ///
 /// # Errors
 /// There is none, or nobody can tell which one is meant.
 pub fn locate(text: &str) -> Result<Located, Box<Missing>> {
+    locate_as(text, &Wanted::default())
+}
+
+/// Finds the configuration in a file of which more is known.
+///
+/// # Errors
+/// There is none, or nobody can tell which one is meant.
+pub fn locate_as(text: &str, wanted: &Wanted<'_>) -> Result<Located, Box<Missing>> {
     let missing = |subject: &str, diagnostic| {
         Err(Box::new(Missing {
             subject: subject.to_owned(),
@@ -133,15 +163,51 @@ pub fn locate(text: &str) -> Result<Located, Box<Missing>> {
     };
     // A configuration of its own may be followed by what is no YAML: only its first document counts. The same goes for
     // a file that cannot be read at all: checking it says why.
-    let Ok(documents) = Document::parse_all(text) else {
-        return Ok(Located::bare());
+    let documents = match (wanted.format, Document::parse_all(text)) {
+        (Some(Format::Data), _) => return Ok(Located::bare()),
+        (_, Ok(documents)) => documents,
+        (_, Err(_)) => return Ok(Located::bare()),
     };
+    if wanted.format == Some(Format::Helm) {
+        return match helm(documents) {
+            Some(located) => Ok(located),
+            None => missing(
+                "Helm values",
+                note(
+                    "no-config",
+                    Place::BEGIN,
+                    "these values have no configInline".to_owned(),
+                    "the chart's configuration stands under `configInline`",
+                ),
+            ),
+        };
+    }
     let mut maps = Vec::new();
     let mut is_manifest = false;
     for document in &documents {
         if let Some(root) = document.root() {
             is_manifest |= document.get(root, "kind").is_some();
             find_maps(document, root, &mut maps);
+        }
+    }
+    if let Some(name) = wanted.name
+        && !maps.is_empty()
+    {
+        let there = maps.len();
+        maps.retain(|map| map.meta("name") == Some(name));
+        if maps.is_empty() {
+            return missing(
+                "ConfigMaps",
+                note(
+                    "no-config",
+                    Place::BEGIN,
+                    format!(
+                        "none of the {there} ConfigMaps has the name {}",
+                        quote(name)
+                    ),
+                    "the pods read the ConfigMap that --config names",
+                ),
+            );
         }
     }
     match choose(&maps) {
@@ -155,23 +221,28 @@ pub fn locate(text: &str) -> Result<Located, Box<Missing>> {
                 "check them one by one",
             ),
         ),
-        Choice::None if is_manifest => missing(
-            "manifests",
-            match maps.first() {
-                Some(map) => note(
-                    "no-config-key",
-                    map.place(),
-                    format!("{} has no key `config`", map.title()),
-                    "put the configuration under `data`, as text: `config: |`",
-                ),
-                None => note(
-                    "no-config",
-                    Place::BEGIN,
-                    "no ConfigMap is in this file".to_owned(),
-                    "the configuration is the ConfigMap `config` in the namespace metallb-system",
-                ),
-            },
-        ),
+        Choice::None
+            if wanted.format == Some(Format::ConfigMap)
+                || is_manifest && !is_helm_release(&documents) =>
+        {
+            missing(
+                "manifests",
+                match maps.first() {
+                    Some(map) => note(
+                        "no-config-key",
+                        map.place(),
+                        format!("{} has no key `config`", map.title()),
+                        "put the configuration under `data`, as text: `config: |`",
+                    ),
+                    None => note(
+                        "no-config",
+                        Place::BEGIN,
+                        "no ConfigMap is in this file".to_owned(),
+                        "the configuration is the ConfigMap `config` in the namespace metallb-system",
+                    ),
+                },
+            )
+        }
         Choice::None => Ok(helm(documents).unwrap_or_else(Located::bare)),
     }
 }
@@ -182,6 +253,7 @@ impl Located {
         Self {
             subject: "configuration".to_owned(),
             namespace: None,
+            name: None,
             form: Form::Bare,
             settings: None,
         }
@@ -219,6 +291,7 @@ impl Located {
             Form::Text(embedded) => Some(embedded),
         });
         let settings = offsets(self.settings.as_ref());
+        let lines = Lines::of(file);
         let place = |diagnostic: Diagnostic| {
             let within = match diagnostic.key {
                 Key::Config => &config,
@@ -226,12 +299,34 @@ impl Located {
             };
             match within {
                 Some((text, offsets)) if diagnostic.line > 0 => {
-                    offsets.in_file(file, text, &diagnostic)
+                    offsets.in_file(&lines, text, &diagnostic)
                 }
                 Some(_) | None => diagnostic,
             }
         };
         diagnostics.into_iter().map(place).collect()
+    }
+
+    /// Lines of the file, for places of the configuration.
+    #[must_use]
+    pub fn lines_in_file(&self, file: &str, places: &[Option<Place>]) -> Vec<Option<usize>> {
+        let number = |line: u32| usize::try_from(line).ok();
+        match &self.form {
+            Form::Bare | Form::Node(..) => {
+                places.iter().map(|place| number((*place)?.line)).collect()
+            }
+            Form::Text(Embedded {
+                text, place, style, ..
+            }) => {
+                let offsets = Offsets::of(file, *place, text, *style);
+                let lines = Lines::of(file);
+                let line = |place: &Option<Place>| {
+                    let inner = (*place)?.span().start.min(text.len());
+                    number(lines.place(offsets.at(inner), 0).line)
+                };
+                places.iter().map(line).collect()
+            }
+        }
     }
 
     /// Checks it.
@@ -373,6 +468,7 @@ impl Map<'_> {
         Ok(Located {
             subject: self.title(),
             namespace: self.meta("namespace").map(str::to_owned),
+            name: self.meta("name").map(str::to_owned),
             form: Form::Text(self.text(
                 self.config,
                 Key::Config,
@@ -432,10 +528,30 @@ fn bare(text: &str, mode: Mode) -> Checked {
     }
 }
 
+/// Whether Flux' object is among them, which holds Helm values.
+fn is_helm_release(documents: &[Document]) -> bool {
+    documents
+        .iter()
+        .any(|document| helm_values(document).is_some())
+}
+
+/// The values of a HelmRelease.
+fn helm_values(document: &Document) -> Option<NodeId> {
+    let root = document.root()?;
+    let kind = document.text(document.get(root, "kind")?)?;
+    if kind != "HelmRelease" {
+        return None;
+    }
+    document.get(document.get(root, "spec")?, "values")
+}
+
 /// Helm values: `configInline` of MetalLB's chart, or of the chart as a part of another.
 fn helm(documents: Vec<Document>) -> Option<Located> {
-    let document = documents.into_iter().next()?;
-    let root = document.root()?;
+    let release = documents
+        .iter()
+        .position(|document| helm_values(document).is_some());
+    let document = documents.into_iter().nth(release.unwrap_or_default())?;
+    let root = helm_values(&document).or_else(|| document.root())?;
     let inline = document.get(root, "configInline").or_else(|| {
         let chart = document.get(root, "metallb")?;
         document.get(chart, "configInline")
@@ -456,6 +572,7 @@ fn helm(documents: Vec<Document>) -> Option<Located> {
     Some(Located {
         subject: "Helm values, configInline".to_owned(),
         namespace: None,
+        name: None,
         form,
         settings: None,
     })
@@ -538,9 +655,10 @@ impl Checked {
             style,
         } = embedded;
         let offsets = Offsets::of(file, *place, text, *style);
+        let lines = Lines::of(file);
         let in_file = found
             .iter()
-            .map(|diagnostic| offsets.in_file(file, text, diagnostic));
+            .map(|diagnostic| offsets.in_file(&lines, text, diagnostic));
         self.diagnostics.extend(in_file);
         let own_lines = matches!(offsets, Offsets::Lines(_)) || !text.trim_end().contains('\n');
         let secrets = secrets_in(text);
@@ -557,6 +675,39 @@ impl Checked {
                 diagnostics: found,
                 secrets,
             });
+        }
+    }
+}
+
+/// Where the lines of a text begin: a place is found without reading the text from its beginning.
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        let after = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            text,
+            starts: std::iter::once(0).chain(after).collect(),
+        }
+    }
+
+    /// The place of some bytes.
+    fn place(&self, offset: usize, length: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).and_then(|line| self.starts.get(line));
+        let start = start.copied().unwrap_or_default();
+        // The rest of the line is all that counts.
+        let rest = self.text.get(start..).unwrap_or_default();
+        let place = place_at(rest, offset.saturating_sub(start), length);
+        let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Place {
+            start: place.start.saturating_add(narrow(start)),
+            end: place.end.saturating_add(narrow(start)),
+            line: narrow(line.max(1)),
+            column: place.column,
         }
     }
 }
@@ -606,12 +757,12 @@ impl Offsets {
     }
 
     /// The diagnostic with its place in the file.
-    fn in_file(&self, file: &str, text: &str, diagnostic: &Diagnostic) -> Diagnostic {
+    fn in_file(&self, lines: &Lines<'_>, text: &str, diagnostic: &Diagnostic) -> Diagnostic {
         // A place inside the text; one that is no character's beginning cannot be.
         let inner = diagnostic.span.start.min(text.len());
         let start = self.at(inner);
         let end = self.at(diagnostic.span.end.clamp(inner, text.len()));
-        let place = place_at(file, start, end.saturating_sub(start));
+        let place = lines.place(start, end.saturating_sub(start));
         Diagnostic {
             line: usize::try_from(place.line).unwrap_or_default(),
             column: usize::try_from(place.column).unwrap_or_default(),

@@ -139,17 +139,62 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
+/// Whose credentials are used.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Access<'a> {
+    /// What a pod is given.
+    Pod,
+    /// A kubeconfig, and its current context.
+    File(&'a Path),
+    /// As kubectl does: this kubeconfig, else those of `KUBECONFIG`, else the home's; a pod's where there is none of them.
+    Operator {
+        /// `--kubeconfig`.
+        kubeconfig: Option<&'a Path>,
+        /// `--context`.
+        context: Option<&'a str>,
+    },
+}
+
+impl<'a> From<Option<&'a Path>> for Access<'a> {
+    fn from(kubeconfig: Option<&'a Path>) -> Self {
+        kubeconfig.map_or(Self::Pod, Self::File)
+    }
+}
+
 /// Reads the kubeconfig, or what a pod is given.
-async fn configuration(kubeconfig: Option<&Path>) -> Result<kube::Config, ConnectError> {
-    let Some(path) = kubeconfig else {
-        return kube::Config::incluster().map_err(ConnectError::NotInCluster);
+async fn configuration(access: Access<'_>) -> Result<kube::Config, ConnectError> {
+    let (path, context) = match access {
+        Access::Pod => return kube::Config::incluster().map_err(ConnectError::NotInCluster),
+        Access::File(path) => (Some(path), None),
+        Access::Operator {
+            kubeconfig,
+            context,
+        } => (kubeconfig, context),
     };
     let fault = |source| ConnectError::Kubeconfig {
-        path: path.display().to_string(),
+        path: match path {
+            Some(path) => path.display().to_string(),
+            None => std::env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".to_owned()),
+        },
         source,
     };
-    let file = Kubeconfig::read_from(path).map_err(fault)?;
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+    let file = match path {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let file = match file {
+        Ok(file) => file,
+        // No kubeconfig at all: perhaps a pod.
+        Err(error) if path.is_none() && context.is_none() => {
+            return kube::Config::incluster().map_err(|_| fault(error));
+        }
+        Err(error) => return Err(fault(error)),
+    };
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let config = kube::Config::from_custom_kubeconfig(file, &options)
         .await
         .map_err(fault)?;
     if let Some(proxy) = &config.proxy_url {
@@ -167,10 +212,10 @@ pub(super) struct Api {
 impl Api {
     /// Reads the credentials and makes one request, so that a wrong address or token is known at once.
     pub(super) async fn connect(
-        kubeconfig: Option<&Path>,
+        access: Access<'_>,
         user_agent: &'static str,
     ) -> Result<(Self, Server), ConnectError> {
-        let mut config = configuration(kubeconfig).await?;
+        let mut config = configuration(access).await?;
         let address = config.cluster_url.to_string();
         let agent = HeaderValue::from_str(user_agent)
             .map_err(|_| ConnectError::UserAgent(user_agent.to_owned()))?;
@@ -269,12 +314,22 @@ impl Api {
         request: Result<Request<Vec<u8>>, Failure>,
         limit: Duration,
     ) -> Result<Vec<u8>, Failure> {
+        self.answer(request, limit).await.map(|(_, body)| body)
+    }
+
+    /// Sends a request and reads the whole answer and which kind of success it is.
+    pub(super) async fn answer(
+        &self,
+        request: Result<Request<Vec<u8>>, Failure>,
+        limit: Duration,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
         let request = request?;
         let answer = async {
             let response = self.send(request).await?;
+            let status = response.status();
             let body = response.into_body().collect().await;
             let body = body.map_err(|error| Failure::transport(&error))?;
-            Ok(Vec::from(body.to_bytes()))
+            Ok((status, Vec::from(body.to_bytes())))
         };
         tokio::time::timeout(limit, answer)
             .await

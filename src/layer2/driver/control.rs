@@ -33,6 +33,8 @@ use crate::machine::Machine;
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     pub(super) queue: Mutex<Queue>,
+    /// The only interfaces, if that was said since the control thread looked: the newest counts.
+    pub(super) only: Mutex<Option<Vec<String>>>,
     pub(super) tallies: Mutex<Tallies>,
     pub(super) reports_dropped: AtomicU64,
 }
@@ -162,6 +164,10 @@ impl Control {
     fn step(&mut self, now: Instant) {
         self.shared.control.clear();
         let changes = lock(&self.desk.queue).take();
+        let only = lock(&self.desk.only).take();
+        if let Some(names) = only {
+            self.interfaces(now, interfaces::Input::Only(names));
+        }
         self.commands(now, changes);
         self.hear(now);
         self.reopen_broken(now);

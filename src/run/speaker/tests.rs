@@ -149,6 +149,7 @@ fn driven_with(gossips: bool) -> Driven {
             send,
             reports: reported,
         },
+        interfaces: None,
         bgp: Protocol {
             send: {
                 let asked = bgp_asked.clone();
@@ -429,15 +430,17 @@ async fn a_way_that_breaks_takes_its_peers_down_unless_their_operator_ended_bfd(
 async fn a_lost_session_is_an_event_on_the_node_unless_nobody_wants_it_any_more() {
     let driven = routing().await;
     let before = driven.fake.reasons().len();
-    for (id, why) in [(1, "the hold timer expired"), (7, "it is no peer")] {
-        let report = bgp::Report::Down(PeerId(id), why.to_owned());
+    let down = |id: u32, why: &str| bgp::Report::Down(PeerId(id), why.to_owned());
+    for report in [
+        // A peer of the same number was there before.
+        down(0, "the configuration changed"),
+        bgp::Report::Up(PeerId(0)),
+        bgp::Report::Up(PeerId(1)),
+        down(7, "it is no peer"),
+        down(1, "the hold timer expired"),
+    ] {
         driven.bgp_reports.send(report).await.unwrap();
     }
-    driven
-        .bgp_reports
-        .send(bgp::Report::Up(PeerId(1)))
-        .await
-        .unwrap();
     driven
         .until("the Event", |driven| driven.fake.reasons().len() > before)
         .await;
@@ -767,6 +770,7 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
             },
             reports: reported,
         },
+        interfaces: None,
         bgp: silent(),
         bfd: silent(),
         announced: None,

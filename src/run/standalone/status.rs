@@ -378,9 +378,13 @@ impl Reporter {
             }
             news.borrow_and_update();
             let params = self.layer2.clone();
-            let interfaces = tokio::task::spawn_blocking(move || interfaces(&params))
+            let mut interfaces = tokio::task::spawn_blocking(move || interfaces(&params))
                 .await
                 .unwrap_or_default();
+            if let Some(config) = &locked(&self.facts).config {
+                let only = &config.settings.layer2.interfaces;
+                interfaces.retain(|name, _| only.is_empty() || only.contains(name));
+            }
             let peers = self.peers();
             is_news |= last_interfaces.as_ref() != Some(&interfaces)
                 || last_peers.as_ref() != Some(&peers);

@@ -143,6 +143,7 @@ async fn start(number: usize, gossip: Arc<Gossip>, timeline: &Timeline) -> Proce
             send: move |command| timeline.0.lock().unwrap().push((now(), name, command)),
             reports: reported,
         },
+        interfaces: None,
         bgp: silent(),
         bfd: silent(),
         announced: None,

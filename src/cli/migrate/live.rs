@@ -1,0 +1,745 @@
+//! The commands of `ferrolb migrate` that talk to a cluster: plan, services, diff, apply, rollback.
+//!
+//! What is to be done is decided by [`crate::migrate::live`]; here it is read, done and told.
+//!
+//! Exit codes: those of `migrate`, and [`HALF_WAY`].
+//!
+//! Invariant: nothing is changed in the cluster before the rollback file is on the disk. No password is in any message.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use ferrolb_compat::crd::{Resource, Spec};
+use ferrolb_compat::migrate::Release;
+use serde_json::json;
+
+use super::convert::{FormArgs, convert_file};
+use super::report::{FailOn, say, word};
+use super::{Auto, BLOCKED, DONE, FINDINGS, INVALID, IO, USAGE, parse_mode, read_text, shown};
+use crate::cli::VERSION;
+use crate::cli::check::input::Wanted as Looked;
+use crate::cluster::kubernetes::session::{Refused, Session};
+use crate::config::Config;
+use crate::migrate::live::changes::{Changes, Hindrance, Wanted, changes};
+use crate::migrate::live::inventory::{Inventory, objects};
+use crate::migrate::live::services::{Touched, touched};
+use crate::migrate::live::{FIELD_MANAGER, Kind, inventory, plan, text};
+use crate::migrate::{BgpMode, Conversion, Level, Options, Source, convert};
+
+mod apply;
+mod diff;
+mod file;
+mod read;
+mod rollback;
+mod services;
+#[cfg(test)]
+mod tests;
+
+pub(super) use apply::ApplyArgs;
+pub(super) use rollback::RollbackArgs;
+
+/// Applying or rolling back stopped half-way; it can be gone on with, or undone.
+pub const HALF_WAY: u8 = 7;
+
+/// `User-Agent`.
+const USER_AGENT: &str = concat!("ferrolb-migrate/", env!("CARGO_PKG_VERSION"));
+
+/// Who is asked.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ClusterArgs {
+    /// The kubeconfig [default: $KUBECONFIG, else ~/.kube/config, else what a pod is given]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context [default: its current one]
+    #[arg(long, value_name = "CONTEXT")]
+    context: Option<String>,
+}
+
+/// What is converted, and for whom.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct LiveArgs {
+    /// The configuration, as for convert; without it, the cluster's ConfigMap
+    #[arg(value_name = "INPUT")]
+    input: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// The namespace of MetalLB, where the resources go
+    #[arg(long, value_name = "NAMESPACE", default_value = "metallb-system")]
+    namespace: String,
+    /// The name of the ConfigMap (--config of controller and speaker)
+    #[arg(long, value_name = "NAME", default_value = "config")]
+    config_name: String,
+    #[command(flatten)]
+    form: FormArgs,
+    /// Who will speak BGP: native, frr, frr-k8s; auto is what the speakers in the cluster do (METALLB_BGP_TYPE)
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = parse_mode)]
+    bgp_mode: Auto,
+    /// The owner of what is applied, in metadata.managedFields
+    #[arg(long, value_name = "NAME", default_value = FIELD_MANAGER)]
+    field_manager: String,
+    /// Exit with 3 if there is a finding of this level
+    #[arg(long, value_name = "LEVEL", default_value = "error", value_enum)]
+    fail_on: FailOn,
+    /// How to report on standard output
+    #[arg(long, value_name = "FORM", default_value = "text", value_enum)]
+    report: Report,
+}
+
+/// Say what a migration would do with this cluster, in which order, and whom it touches
+///
+/// Reads the cluster and changes nothing. Exits with 0 if it is done, 1 if MetalLB 0.12 would not run the input, 2 if the command line
+/// is wrong, 3 if there are findings as of --fail-on, 4 if the target cannot express the configuration, 6 if the cluster or a
+/// file cannot be read.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+/// Say which Services a migration touches: renamed pools, addresses that no pool has, contradictions
+///
+/// Exits with 0 if it is done, 1 if MetalLB 0.12 would not run the input, 2 if the command line is wrong, 3 if there are findings as
+/// of --fail-on, 4 if the target cannot express the configuration, 5 with --kept if a Service has not the addresses that it
+/// had, 6 if the cluster or a file cannot be read.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ServicesArgs {
+    #[command(flatten)]
+    live: LiveArgs,
+    /// The Services, as `kubectl get services -A -o yaml` or `-o json` writes them, instead of the cluster's; needs INPUT
+    #[arg(long, value_name = "FILE", requires = "input")]
+    services: Option<PathBuf>,
+    /// Compare the Services' addresses with those of a rollback file, which apply writes
+    #[arg(long, value_name = "ROLLBACK_FILE", conflicts_with = "services")]
+    kept: Option<PathBuf>,
+}
+
+/// Compare the cluster's resources with what convert gives
+///
+/// Exits with 0 if they say the same, 1 if MetalLB 0.12 would not run the input, 2 if the command line is wrong, 4 if the target cannot
+/// express the configuration, 5 if they differ, 6 if the cluster or a file cannot be read.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct DiffArgs {
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+/// Why a command ends before its end.
+enum Stop {
+    /// With this status; what there is to say is said.
+    Status(u8),
+    /// With this status and line.
+    Because(u8, String),
+    /// The report could not be written.
+    Report(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Report(error)
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Because(IO, refused.to_string())
+    }
+}
+
+impl LiveArgs {
+    fn target(&self) -> Release {
+        self.form.target()
+    }
+
+    fn allowed(&self) -> BTreeSet<String> {
+        self.form.allowed()
+    }
+
+    /// What is wanted of the conversion.
+    fn options(&self, mode: Option<BgpMode>, kubernetes: Option<u32>) -> Result<Options, Stop> {
+        if self.form.is_redacted() {
+            let why = "--password redact is for showing resources to others: a cluster needs the passwords";
+            return Err(Stop::Because(USAGE, why.to_owned()));
+        }
+        let options = self
+            .form
+            .options()
+            .map_err(|error| Stop::Because(IO, format!("cannot read {error}")))?;
+        Ok(Options {
+            mode: self.bgp_mode.0.or(mode),
+            kubernetes,
+            ..options
+        })
+    }
+
+    /// The options that further commands are to be given so that they mean the same.
+    fn repeated(&self, mode: BgpMode) -> String {
+        let mut words = String::new();
+        if let Some(input) = &self.input {
+            words += &format!(" {}", input.display());
+        }
+        if let Some(context) = &self.cluster.context {
+            words += &format!(" --context {context}");
+        }
+        if self.namespace != "metallb-system" {
+            words += &format!(" --namespace {}", self.namespace);
+        }
+        if self.config_name != "config" {
+            words += &format!(" --config-name {}", self.config_name);
+        }
+        words += &format!(" --bgp-mode {mode}");
+        words += &self.form.repeated();
+        words
+    }
+
+    /// The status for the worst finding.
+    fn status(&self, worst: Option<Level>) -> u8 {
+        let least = self.fail_on.least();
+        if worst.is_some_and(|worst| worst >= least) {
+            FINDINGS
+        } else {
+            DONE
+        }
+    }
+}
+
+/// The two outputs of a command.
+struct Outputs<'o> {
+    out: &'o mut dyn Write,
+    err: &'o mut dyn Write,
+}
+
+/// A configuration, converted for a cluster.
+struct Converted {
+    config: Config,
+    conversion: Conversion,
+    resources: Vec<Resource>,
+    mode: BgpMode,
+}
+
+/// All that a command looks at.
+struct Situation {
+    inventory: Inventory,
+    converted: Converted,
+    touched: Vec<Touched>,
+    changes: Changes,
+}
+
+/// Converts the input, or the cluster's ConfigMap; findings of this level or a worse one are told.
+fn converted(
+    args: &LiveArgs,
+    inventory: &Inventory,
+    least: Level,
+    stdin: &mut dyn Read,
+    outputs: &mut Outputs<'_>,
+) -> Result<Converted, Stop> {
+    let options = args.options(inventory.mode(), inventory.kubernetes)?;
+    let (name, conversion) = match &args.input {
+        Some(path) => {
+            let name = shown(path);
+            let text = read_text(path, stdin)
+                .map_err(|error| Stop::Because(IO, format!("cannot read {name}: {error}")))?;
+            // The cluster's name is a default of its own: a file's is told of, and not refused.
+            let converted = convert_file(&text, &Looked::default(), &options);
+            (name, converted.conversion)
+        }
+        None => {
+            let name = format!("configmap {}/{}", args.namespace, args.config_name);
+            let Some(map) = &inventory.config_map else {
+                let help = "name it with --namespace and --config-name, or give a file";
+                let what = format!("there is no {name} ({help})");
+                return Err(Stop::Because(IO, what));
+            };
+            // Upstream: a ConfigMap without the key is an empty configuration.
+            let text = map.pointer("/data/config").and_then(|text| text.as_str());
+            let conversion = convert(Source::Text(text.unwrap_or_default()), &options);
+            (name, conversion)
+        }
+    };
+    let is_refused = conversion.resources.is_none();
+    if args.report == Report::Text || is_refused {
+        let least = if is_refused { Level::Info } else { least };
+        findings(outputs.err, &name, &conversion, least)?;
+    }
+    match (&conversion.config, &conversion.resources, conversion.mode) {
+        (Some(config), Some(resources), Some(mode)) => Ok(Converted {
+            config: config.clone(),
+            resources: resources.clone(),
+            mode,
+            conversion,
+        }),
+        (Some(_), ..) => {
+            let target = args.target();
+            let what = "cannot express this configuration: nothing was done";
+            let what = format!("{name}: MetalLB {target} {what}");
+            Err(Stop::Because(BLOCKED, what))
+        }
+        (None, ..) => Err(Stop::Because(
+            INVALID,
+            format!(
+                "{name}: MetalLB 0.12 does not run this configuration, but the last good one before it: nothing was done"
+            ),
+        )),
+    }
+}
+
+/// A line for each finding of a level or a worse one.
+fn findings(
+    out: &mut dyn Write,
+    name: &str,
+    conversion: &Conversion,
+    least: Level,
+) -> io::Result<()> {
+    let told = conversion.findings.iter();
+    told.filter(|finding| finding.level >= least)
+        .try_for_each(|finding| say(out, name, finding))
+}
+
+/// `--report`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Report {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Connects.
+async fn connect(args: &ClusterArgs) -> Result<Session, Stop> {
+    let (kubeconfig, context) = (args.kubeconfig.as_deref(), args.context.as_deref());
+    Session::connect(kubeconfig, context, USER_AGENT)
+        .await
+        .map_err(|error| Stop::Because(IO, error.to_string()))
+}
+
+/// Reads the cluster, converts, and says what would change.
+async fn situation(
+    args: &LiveArgs,
+    session: &Session,
+    least: Level,
+    stdin: &mut dyn Read,
+    outputs: &mut Outputs<'_>,
+) -> Result<Situation, Stop> {
+    let mut inventory = read::inventory(session, &args.namespace, &args.config_name).await?;
+    let converted = converted(args, &inventory, least, stdin, outputs)?;
+    let secrets = converted
+        .resources
+        .iter()
+        .filter(|resource| matches!(resource.spec, Spec::Secret(_)));
+    for secret in secrets {
+        let collection = read::collection(Kind::SECRET, &args.namespace);
+        if let Some(object) = session.get(&collection, &secret.name).await? {
+            let object = inventory::Object::read("Secret", object);
+            inventory.objects.push(object);
+        }
+    }
+    let touched = touched(
+        &converted.config,
+        &converted.conversion.renames,
+        &inventory.services,
+        args.target(),
+    );
+    let allow = args.allowed();
+    let wanted = wanted(args, &converted, &touched, &allow);
+    let changes = changes(&inventory, &wanted);
+    Ok(Situation {
+        inventory,
+        converted,
+        touched,
+        changes,
+    })
+}
+
+fn wanted<'w>(
+    args: &'w LiveArgs,
+    converted: &'w Converted,
+    touched: &'w [Touched],
+    allow: &'w BTreeSet<String>,
+) -> Wanted<'w> {
+    Wanted {
+        config: &converted.config,
+        resources: &converted.resources,
+        touched,
+        target: args.target(),
+        field_manager: &args.field_manager,
+        allow,
+    }
+}
+
+/// Runs a command that talks to a server, and says why it ended.
+fn run<'c>(
+    stdout: &'c mut dyn Write,
+    stderr: &'c mut dyn Write,
+    command: impl AsyncFnOnce(&mut Outputs<'c>) -> Result<u8, Stop>,
+) -> io::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut outputs = Outputs {
+        out: stdout,
+        err: stderr,
+    };
+    let ended = runtime.block_on(command(&mut outputs));
+    let status = match ended {
+        Ok(status) | Err(Stop::Status(status)) => status,
+        Err(Stop::Because(status, why)) => {
+            writeln!(outputs.err, "error: {why}")?;
+            status
+        }
+        Err(Stop::Report(error)) => return Err(error),
+    };
+    outputs.out.flush()?;
+    Ok(status)
+}
+
+/// `ferrolb migrate plan`.
+pub(super) fn run_plan(
+    args: &PlanArgs,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<u8> {
+    run(stdout, stderr, async |outputs| {
+        let args = &args.live;
+        let session = connect(&args.cluster).await?;
+        let situation = situation(args, &session, Level::Info, stdin, outputs).await?;
+        let allow = args.allowed();
+        let wanted = wanted(args, &situation.converted, &situation.touched, &allow);
+        let mode = situation.converted.mode;
+        let plan = plan::plan(&plan::Situation {
+            inventory: &situation.inventory,
+            wanted: &wanted,
+            changes: &situation.changes,
+            mode,
+            config_name: &args.config_name,
+            options: &args.repeated(mode),
+        });
+        match args.report {
+            Report::Text => show_plan(outputs, args, &session, &situation, &plan)?,
+            _ => {
+                let report = plan_json(args, &session, &situation, &plan);
+                writeln!(outputs.out, "{report}")?;
+            }
+        }
+        let levels = plan.remarks.iter().map(|remark| remark.level);
+        let levels = levels.chain(situation.touched.iter().map(|touched| touched.how.level()));
+        let worst = levels.chain(situation.converted.conversion.worst()).max();
+        Ok(args.status(worst))
+    })
+}
+
+fn show_plan(
+    outputs: &mut Outputs<'_>,
+    args: &LiveArgs,
+    session: &Session,
+    situation: &Situation,
+    plan: &plan::Plan,
+) -> io::Result<()> {
+    let Situation {
+        inventory,
+        converted,
+        ..
+    } = situation;
+    let out = &mut outputs.out;
+    writeln!(
+        out,
+        "cluster   {}, Kubernetes {}, namespace {}",
+        session.server, session.version, inventory.namespace
+    )?;
+    for program in &inventory.programs {
+        writeln!(
+            out,
+            "today     {}, {}, {} of {} running",
+            program.workload, program.image, program.running, program.wanted
+        )?;
+    }
+    let (pools, peers) = (converted.config.pools.len(), converted.config.peers.len());
+    writeln!(out, "config    {pools} pools, {peers} peers")?;
+    writeln!(
+        out,
+        "target    MetalLB {}, BGP mode {}",
+        args.target(),
+        converted.mode
+    )?;
+    let served = inventory.services.len();
+    writeln!(
+        out,
+        "services  {served} of type LoadBalancer, {} with an address",
+        plan.endangered.len()
+    )?;
+    for what in &inventory.unread {
+        writeln!(out, "not read  {what}")?;
+    }
+    for remark in &plan.remarks {
+        write!(
+            out,
+            "{} {}: {}",
+            word(remark.level),
+            remark.code,
+            remark.message
+        )?;
+        if remark.help.is_empty() {
+            writeln!(out)?;
+        } else {
+            writeln!(out, " ({})", remark.help)?;
+        }
+    }
+    for (index, step) in plan.steps.iter().enumerate() {
+        writeln!(
+            out,
+            "\n{}. [{}] {}",
+            index + 1,
+            step.state.as_str(),
+            step.title
+        )?;
+        for note in &step.notes {
+            writeln!(out, "   {note}")?;
+        }
+        for command in &step.commands {
+            writeln!(out, "   $ {command}")?;
+        }
+    }
+    if !plan.endangered.is_empty() {
+        writeln!(
+            out,
+            "\nIf the new controller came before the resources (step 7 before step 4), these would lose their addresses:"
+        )?;
+        for (service, addresses) in plan.endangered.iter().take(SHOWN) {
+            writeln!(out, "   {service}  {}", addresses.join(", "))?;
+        }
+        let more = plan.endangered.len().saturating_sub(SHOWN);
+        if more > 0 {
+            writeln!(
+                out,
+                "   and {more} more: ferrolb migrate plan --report json"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The most Services that a text lists.
+const SHOWN: usize = 20;
+
+fn plan_json(
+    args: &LiveArgs,
+    session: &Session,
+    situation: &Situation,
+    plan: &plan::Plan,
+) -> serde_json::Value {
+    let steps: Vec<_> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| {
+            json!({"number": index + 1, "title": step.title, "state": step.state.as_str(),
+                "notes": step.notes, "commands": step.commands})
+        })
+        .collect();
+    let remarks = plan.remarks.iter().map(|remark| {
+        json!({"code": remark.code, "severity": word(remark.level), "message": remark.message, "fix": remark.help})
+    });
+    let diagnostics = situation.converted.conversion.findings.iter().map(|finding| {
+        let diagnostic = &finding.diagnostic;
+        json!({"code": diagnostic.code, "severity": word(finding.level), "line": diagnostic.line,
+            "column": diagnostic.column, "path": diagnostic.path, "message": diagnostic.message,
+            "fix": diagnostic.help})
+    });
+    let programs: Vec<_> = situation
+        .inventory
+        .programs
+        .iter()
+        .map(|program| {
+            json!({"workload": program.workload, "image": program.image, "pods": program.running})
+        })
+        .collect();
+    let endangered: Vec<_> = plan
+        .endangered
+        .iter()
+        .map(|(service, addresses)| json!({"service": service, "addresses": addresses}))
+        .collect();
+    json!({
+        "tool": format!("ferrolb {VERSION}"),
+        "target": args.target().to_string(),
+        "bgpMode": situation.converted.mode.as_str(),
+        "cluster": {"server": session.server, "kubernetes": session.version,
+            "namespace": situation.inventory.namespace, "programs": programs},
+        "steps": steps,
+        "services": services::json(&situation.touched),
+        "endangered": endangered,
+        "unread": situation.inventory.unread,
+        "diagnostics": diagnostics.chain(remarks).collect::<Vec<_>>(),
+    })
+}
+
+/// `ferrolb migrate services`.
+pub(super) fn run_services(
+    args: &ServicesArgs,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<u8> {
+    run(stdout, stderr, async |outputs| {
+        let live = &args.live;
+        if let Some(path) = &args.kept {
+            return services::kept(live, path, outputs).await;
+        }
+        let inventory = match &args.services {
+            Some(path) => {
+                let name = shown(path);
+                let text = read_text(path, stdin)
+                    .map_err(|error| Stop::Because(IO, format!("cannot read {name}: {error}")))?;
+                let objects = objects(&text)
+                    .map_err(|error| Stop::Because(IO, format!("cannot read {name}: {error}")))?;
+                Inventory {
+                    services: objects
+                        .iter()
+                        .filter_map(inventory::Service::read)
+                        .collect(),
+                    ..Inventory::default()
+                }
+            }
+            None => {
+                let session = connect(&live.cluster).await?;
+                let inventory =
+                    read::inventory(&session, &live.namespace, &live.config_name).await?;
+                read::must_have(&inventory, &["services"])?;
+                inventory
+            }
+        };
+        let converted = converted(live, &inventory, Level::Warning, stdin, outputs)?;
+        let touched = touched(
+            &converted.config,
+            &converted.conversion.renames,
+            &inventory.services,
+            live.target(),
+        );
+        services::show(live, &inventory, &touched, outputs)?;
+        let worst = touched.iter().map(|touched| touched.how.level()).max();
+        Ok(live.status(worst))
+    })
+}
+
+/// `ferrolb migrate diff`.
+pub(super) fn run_diff(
+    args: &DiffArgs,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<u8> {
+    run(stdout, stderr, async |outputs| {
+        let live = &args.live;
+        let session = connect(&live.cluster).await?;
+        let situation = situation(live, &session, Level::Warning, stdin, outputs).await?;
+        diff::run(live, &session, &situation, outputs).await
+    })
+}
+
+/// `ferrolb migrate apply`.
+pub(super) fn run_apply(
+    args: &ApplyArgs,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<u8> {
+    run(stdout, stderr, async |outputs| {
+        apply::run(args, stdin, outputs).await
+    })
+}
+
+/// `ferrolb migrate rollback`.
+pub(super) fn run_rollback(
+    args: &RollbackArgs,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<u8> {
+    run(stdout, stderr, async |outputs| {
+        rollback::run(args, stdin, outputs).await
+    })
+}
+
+/// The cluster's resources of MetalLB with their Secrets, as manifests.
+///
+/// # Errors
+/// The inner one: why they cannot be read, for people.
+pub(super) fn cluster_resources(
+    args: &ClusterArgs,
+    namespace: &str,
+) -> io::Result<Result<String, String>> {
+    text_of(args, async |session| {
+        read::resources(session, namespace).await
+    })
+}
+
+/// The text of the cluster's ConfigMap.
+///
+/// # Errors
+/// The inner one: why it cannot be read, for people.
+pub(super) fn cluster_config(
+    args: &ClusterArgs,
+    namespace: &str,
+    name: &str,
+) -> io::Result<Result<String, String>> {
+    text_of(args, async |session| {
+        let map = session.get(&read::config_maps(namespace), name).await?;
+        let Some(map) = map else {
+            let what = format!(
+                "there is no configmap {namespace}/{name} (name it with --namespace and --config-name, or give a file)"
+            );
+            return Err(Stop::Because(IO, what));
+        };
+        Ok(text(&map, "/data/config").to_owned())
+    })
+}
+
+fn text_of(
+    args: &ClusterArgs,
+    read: impl AsyncFnOnce(&Session) -> Result<String, Stop>,
+) -> io::Result<Result<String, String>> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut text = None;
+    run(&mut out, &mut err, async |_| {
+        let session = connect(args).await?;
+        text = Some(read(&session).await?);
+        Ok(DONE)
+    })?;
+    let said = String::from_utf8_lossy(&err).trim_end().to_owned();
+    let said = said.strip_prefix("error: ").unwrap_or(&said).to_owned();
+    Ok(text.ok_or(said))
+}
+
+/// Says what stands against it; the status if something does.
+fn hindered(hindrances: &[Hindrance], outputs: &mut Outputs<'_>) -> Result<(), Stop> {
+    for hindrance in hindrances {
+        writeln!(
+            outputs.err,
+            "error {}: {} ({})",
+            hindrance.code, hindrance.what, hindrance.help
+        )?;
+    }
+    if hindrances.is_empty() {
+        return Ok(());
+    }
+    writeln!(outputs.err, "nothing was changed")?;
+    let only_state = hindrances.iter().all(|hindrance| hindrance.is_state);
+    Err(Stop::Status(if only_state { IO } else { BLOCKED }))
+}
+
+/// Asks whether to go on.
+fn confirm(question: &str, stdin: &mut dyn Read, outputs: &mut Outputs<'_>) -> Result<(), Stop> {
+    use std::io::IsTerminal as _;
+    if !io::stdin().is_terminal() {
+        let why = "nobody is there to be asked: say --yes, or look first with --dry-run";
+        return Err(Stop::Because(super::USAGE, why.to_owned()));
+    }
+    write!(outputs.err, "{question} [y/N] ")?;
+    outputs.err.flush()?;
+    let mut answer = [0; 1];
+    let read = stdin.read(&mut answer)?;
+    if read == 1 && answer.eq_ignore_ascii_case(b"y") {
+        return Ok(());
+    }
+    writeln!(outputs.err, "nothing was changed")?;
+    Err(Stop::Status(DONE))
+}
