@@ -331,7 +331,8 @@ impl Changes {
                 ),
                 format!(
                     "stop it while the annotations change, the speakers go on announcing: kubectl scale -n {namespace} \
-                     {workload} --replicas=0; or convert for 0.14.9 or later; or keep the names with --names"
+                     {workload} --replicas=0; or convert for 0.14.9 or later; or rename the pools in \
+                     the ConfigMap first, together with the annotations, while 0.12 runs"
                 ),
             );
             self.hindrances.push(Hindrance {
