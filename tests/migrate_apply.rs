@@ -16,6 +16,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use ferrolb_compat::crd::schema::Schemas;
+use ferrolb_compat::yaml::emit;
 use serde_json::{Value, json};
 
 use store::{Fault, Server};
@@ -52,10 +54,10 @@ impl Bench {
             server: Server::start(),
             folder: tempfile::tempdir().unwrap(),
         };
-        let schemas = bench.run(&["schemas", "--target-version", target]);
-        let definitions = schemas.out.split("---\n").skip(1);
-        for definition in definitions {
-            let mut object: Value = serde_yaml::from_str(definition).unwrap();
+        for definition in Schemas::of(target.parse().unwrap()).manifests() {
+            let mut text = String::new();
+            emit::write(&mut text, &definition);
+            let mut object: Value = serde_yaml::from_str(&text).unwrap();
             object["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
             let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";

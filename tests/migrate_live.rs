@@ -530,9 +530,9 @@ fn an_account_without_the_rights_is_told_which() {
     reader.ends(5, &["diff", "--bgp-mode", "native"]);
     let ended = reader.ends(6, &["apply", "--yes", "--bgp-mode", "native"]);
     for right in [
-        "create ipaddresspools.metallb.io in namespace metallb-system",
-        "patch bgppeers.metallb.io in namespace metallb-system",
-        "create secrets in namespace metallb-system",
+        "create, patch, delete ipaddresspools.metallb.io in namespace metallb-system",
+        "create, patch, delete bgppeers.metallb.io in namespace metallb-system",
+        "create, patch, delete secrets in namespace metallb-system",
     ] {
         assert!(ended.err.contains(right), "{}", ended.err);
     }

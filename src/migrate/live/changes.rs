@@ -323,8 +323,8 @@ impl Changes {
             let workload = &controller.workload;
             let (what, help) = (
                 format!(
-                    "{} Services ask for a renamed pool ({} and others), MetalLB {} reads no other annotation than 0.12, and \
-                     a controller runs ({workload}): it would take their addresses",
+                    "Services that ask for a renamed pool: {} (the first is {}); MetalLB {} reads no other annotation than \
+                     0.12, and a controller runs ({workload}): it would take their addresses",
                     replaced.len(),
                     first.service,
                     wanted.target

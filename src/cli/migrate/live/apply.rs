@@ -507,20 +507,30 @@ pub(super) fn right(verb: &'static str, kind: Kind, namespace: &str) -> Right {
 
 /// Ends the command if a right is missing, and names all that are.
 pub(super) async fn missing_rights(session: &Session, rights: &[Right]) -> Result<(), Stop> {
-    let mut missing = Vec::new();
+    // By what they are on, with all their verbs.
+    let mut missing: Vec<(String, Vec<&str>)> = Vec::new();
     for right in rights {
         // Where the server does not tell, the requests themselves will.
-        if session.may(right).await == Some(false) {
-            missing.push(right.to_string());
+        if session.may(right).await != Some(false) {
+            continue;
+        }
+        let on = right.object();
+        match missing.iter_mut().find(|(known, _)| *known == on) {
+            Some((_, verbs)) => verbs.push(right.verb),
+            None => missing.push((on, vec![right.verb])),
         }
     }
     if missing.is_empty() {
         return Ok(());
     }
+    let missing: Vec<String> = missing
+        .iter()
+        .map(|(on, verbs)| format!("{} {on}", verbs.join(", ")))
+        .collect();
     Err(Stop::Because(
         IO,
         format!(
-            "this account may not: {}; give it a Role (for Services a ClusterRole) with these verbs; nothing was changed",
+            "this account may not: {}. Give it a Role (for Services a ClusterRole) with these verbs; nothing was changed",
             missing.join("; ")
         ),
     ))
