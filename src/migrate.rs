@@ -11,7 +11,8 @@
 //!
 //! Invariant: no finding holds a password.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -25,7 +26,7 @@ use ferrolb_compat::yaml::{Document, NodeId, Place};
 use crate::config::Config;
 use crate::config::error::{Diagnostic, Severity};
 use crate::config::mode::Mode;
-use crate::config::parse::{Examined, examine, examine_node};
+use crate::config::parse::{Examined, examine, examine_document, examine_node};
 
 mod build;
 mod checks;
@@ -168,6 +169,8 @@ pub struct Options {
     pub order: Order,
     /// Whether names of communities that nothing uses are left out.
     pub prune_unused: bool,
+    /// The labels of each node of the cluster; empty: they are not known.
+    pub nodes: Vec<BTreeMap<String, String>>,
     /// Codes of findings that do not stop the conversion.
     pub allow: BTreeSet<String>,
     /// Upstream's converter instead of ours.
@@ -187,6 +190,7 @@ impl Default for Options {
             prefix: String::new(),
             order: Order::Safe,
             prune_unused: false,
+            nodes: Vec::new(),
             allow: BTreeSet::new(),
             compat: None,
         }
@@ -272,36 +276,80 @@ pub fn convert(source: Source<'_>, options: &Options) -> Conversion {
     {
         return repeat(source, release);
     }
-    let examined = match source {
-        Source::Text(text) => examine(text, Mode::FerroLb),
-        Source::Node(document, node) => examine_node(document, node, Mode::FerroLb),
-    };
-    let Some(config) = examined.config.clone() else {
-        return not_run(examined);
-    };
-    let parsed;
-    let (document, root) = match source {
-        Source::Text(text) => {
-            // It was read a moment ago.
-            parsed = Document::parse(text).unwrap_or_default();
-            (&parsed, parsed.root())
-        }
-        Source::Node(document, node) => (document, Some(node)),
+    prepare(source).convert(options)
+}
+
+/// A configuration that was read, to be converted for one target or for many.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    document: Cow<'a, Document>,
+    root: Option<NodeId>,
+    raw: ConfigFile,
+    examined: Examined,
+}
+
+/// Reads a configuration.
+#[must_use]
+pub fn prepare(source: Source<'_>) -> Prepared<'_> {
+    let (document, root, examined) = match source {
+        Source::Text(text) => match Document::parse(text) {
+            Ok(document) => {
+                let examined = examine_document(text, &document, Mode::FerroLb);
+                let root = document.root();
+                (Cow::Owned(document), root, examined)
+            }
+            Err(_) => (
+                Cow::Owned(Document::default()),
+                None,
+                examine(text, Mode::FerroLb),
+            ),
+        },
+        Source::Node(document, node) => (
+            Cow::Borrowed(document),
+            Some(node),
+            examine_node(document, node, Mode::FerroLb),
+        ),
     };
     let raw = match root {
-        Some(root) => ConfigFile::decode_node(document, root).value,
-        None => ConfigFile::default(),
+        Some(root) if examined.config.is_some() => ConfigFile::decode_node(&document, root).value,
+        _ => ConfigFile::default(),
     };
-    let mode = options.mode.unwrap_or_else(|| checks::guess_mode(source));
+    Prepared {
+        document,
+        root,
+        raw,
+        examined,
+    }
+}
+
+impl Prepared<'_> {
+    /// Converts it. Upstream's faults are not repeated: that is for what 0.12 does not run as well, see [`convert`].
+    #[must_use]
+    pub fn convert(&self, options: &Options) -> Conversion {
+        match &self.examined.config {
+            None => not_run(self.examined.clone()),
+            Some(config) => convert_valid(self, config.clone(), options),
+        }
+    }
+}
+
+fn convert_valid(prepared: &Prepared<'_>, config: Config, options: &Options) -> Conversion {
+    let Prepared {
+        document,
+        root,
+        raw,
+        examined,
+    } = prepared;
+    let mode = options.mode.unwrap_or_else(|| checks::guess_mode(raw));
     let mut findings = Findings::new(options);
-    findings.later_documents(&examined);
-    scalars::look(document, root, &raw, &mut findings);
-    checks::look(&raw, &config, mode, options, &mut findings);
+    findings.later_documents(examined);
+    scalars::look(document, *root, raw, &mut findings);
+    checks::look(raw, &config, mode, options, &mut findings);
     let built = match options.compat {
-        None => Some(build::build(&raw, &config, mode, options, &mut findings)),
-        Some(compat) => match upstream::convert(&raw, compat.release, Faults::MENDED) {
+        None => Some(build::build(raw, &config, mode, options, &mut findings)),
+        Some(compat) => match upstream::convert(raw, compat.release, Faults::MENDED) {
             Ok(resources) => {
-                let renames = upstreams_renames(&raw, &resources);
+                let renames = upstreams_renames(raw, &resources);
                 let resources = resources.into_iter().map(|resource| (resource, None));
                 Some(Built {
                     resources: resources.collect(),

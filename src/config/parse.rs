@@ -85,6 +85,22 @@ pub fn examine(text: &str, mode: Mode) -> Examined {
     findings.into_examined(config, warnings)
 }
 
+/// The same for a text that was read already.
+#[must_use]
+pub fn examine_document(text: &str, document: &Document, mode: Mode) -> Examined {
+    let (raw, config, findings) = check(ConfigFile::decode(document), mode);
+    let warnings = warnings::look(Some(text), &raw, config.as_ref());
+    findings.into_examined(config, warnings)
+}
+
+/// Whether a mode takes a configuration that was read already.
+#[must_use]
+pub fn takes(raw: &ConfigFile, mode: Mode) -> bool {
+    let mut findings = Findings::default();
+    modes::check(raw, mode, &mut findings);
+    findings.errors.is_empty()
+}
+
 /// The same for a part of a document, such as Helm's values.
 #[must_use]
 pub fn examine_node(document: &Document, node: NodeId, mode: Mode) -> Examined {

@@ -124,9 +124,13 @@ pub fn reverse(files: &[Vec<Document>], options: &ReverseOptions) -> Reversed {
     let (text, mode, more, renames, origins) = built.unwrap_or_default();
     let is_lossy = options.lossy && !(lost.is_empty() && more.is_empty());
     findings.extend(more);
+    // What follows from a resource that no API server takes is not worth saying.
+    let is_refused = findings
+        .iter()
+        .any(|finding| finding.diagnostic.code == "MIG049");
     let examined = examine(&text, Mode::FerroLb);
-    for error in examined.errors {
-        // What is the fault of a reference that was told already is not told again.
+    let errors = examined.errors.into_iter().filter(|_| !is_refused);
+    for error in errors {
         let at = origins
             .get(error.path.split_inclusive(']').next().unwrap_or_default())
             .copied();

@@ -9,7 +9,9 @@ use super::{
     Advertisements, BgpMode, Conversion, Level, Options, Passwords, Source, convert, names, verify,
 };
 
+mod inputs;
 mod random;
+mod reverse;
 
 fn release(text: &str) -> Release {
     text.parse().unwrap()

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Parser;
 
 use super::configmaptocrs::{Log, Request, generate};
-use super::{BLOCKED, DIFFERENT, DONE, FINDINGS, INVALID, IO, MigrateArgs, run};
+use super::{BLOCKED, DIFFERENT, DONE, FINDINGS, INVALID, IO, MigrateArgs, USAGE, run};
 
 #[derive(Parser)]
 struct Words {
@@ -111,6 +111,595 @@ fn upstreams_file_is_written_byte_for_byte_with_compat() {
     let (code, out, _) = convert(&["-", "--compat", "0.16.1", "--bug-compat"], &l2);
     assert_eq!(code, DONE);
     assert!(out.contains("name: my-pool") && !out.contains("L2Advertisement"));
+}
+
+/// A file in a folder of its own.
+fn saved(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file.yaml");
+    fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn input_24_a_configuration_is_found_in_whatever_holds_it() {
+    let inner: String = LAYER2
+        .lines()
+        .map(|line| format!("      {line}\n"))
+        .collect();
+    let helm = format!("configInline:\n{inner}");
+    let release = format!(
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: x}}\nspec:\n  values:\n    configInline:\n{inner}"
+    );
+    let list = serde_json::json!({"kind": "List", "apiVersion": "v1", "items": [
+        {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "config", "namespace": "lb"}, "data": {"config": LAYER2}}]});
+    let single = list["items"][0].to_string();
+    for (text, namespace) in [
+        (list.to_string(), "lb"),
+        (single, "lb"),
+        (config_map(LAYER2), "lb"),
+        (helm, "metallb-system"),
+        (release, "metallb-system"),
+        (LAYER2.to_owned(), "metallb-system"),
+    ] {
+        let (code, out, err) = convert(&["-"], &text);
+        assert_eq!(code, DONE, "{text}\n{err}");
+        assert!(out.contains(&format!("namespace: {namespace}\n")), "{out}");
+        assert!(out.contains("name: my-pool\n"), "{out}");
+    }
+    // Another key is an empty configuration for 0.12, and surely not what is meant.
+    let (code, out, err) = convert(
+        &["-"],
+        &config_map(LAYER2).replace("  config: |", "  config.yaml: |"),
+    );
+    assert_eq!((code, out.as_str()), (INVALID, ""));
+    assert!(err.contains("MIG043"), "{err}");
+    let (code, out, err) = convert(
+        &["-"],
+        "kind: ConfigMap\nmetadata: {name: config}\ndata: {config: ''}\n",
+    );
+    assert_eq!(code, DONE, "{err}");
+    assert!(
+        out.starts_with('#') && !out.contains("---") && err.contains("MIG046"),
+        "{out}{err}"
+    );
+    let (code, _, err) = convert(&["-"], &config_map(&format!("{LAYER2}---\nmore: 1\n")));
+    assert_eq!(code, DONE);
+    assert!(err.contains("MIG011"), "{err}");
+    let two = format!(
+        "{}---\n{}",
+        config_map(LAYER2).replace("name: config", "name: a"),
+        config_map(LAYER2).replace("name: config", "name: b")
+    );
+    let (code, out, err) = convert(&["-"], &two);
+    assert_eq!((code, out.as_str()), (USAGE, ""), "{err}");
+    assert!(
+        err.contains("--config-name") && err.contains("lb/a, ConfigMap lb/b"),
+        "{err}"
+    );
+    let (code, _, err) = convert(&["-", "--config-name", "b"], &two);
+    assert_eq!(code, DONE, "{err}");
+    assert!(!err.contains("MIG043"), "{err}");
+    let (code, _, err) = convert(&["-", "--config-name", "c"], &two);
+    assert_eq!(code, INVALID);
+    assert!(
+        err.contains("MIG043") && err.contains("none of the 2 ConfigMaps"),
+        "{err}"
+    );
+    let other = config_map(LAYER2).replace("name: config", "name: other");
+    let (code, _, err) = convert(&["-"], &other);
+    assert_eq!(code, DONE);
+    assert!(err.contains("warning MIG043"), "{err}");
+    // What a file is can be said.
+    let (code, _, err) = convert(&["-", "--format", "data"], &config_map(LAYER2));
+    assert_eq!(code, INVALID);
+    assert!(err.contains("MIG001"), "{err}");
+    for format in ["helm", "configmap"] {
+        let (code, _, _) = convert(&["-", "--format", format], LAYER2);
+        assert_eq!(code, INVALID, "{format}");
+    }
+    let with_settings = format!("{}  ferrolb: |\n    x: 1\n", config_map(LAYER2));
+    let (code, _, err) = convert(&["-"], &with_settings);
+    assert_eq!(code, DONE);
+    assert!(err.contains("MIG047"), "{err}");
+    let (_, out, err) = convert(&["-", "--namespace", "other"], &config_map(LAYER2));
+    assert!(
+        out.contains("namespace: other") && err.contains("MIG032"),
+        "{err}"
+    );
+}
+
+const PEERS: &str = "peers:\n- {my-asn: 65010, peer-asn: 65020, peer-address: 203.0.113.1, password: hunter2}\n\
+                     - {my-asn: 65010, peer-asn: 65020, peer-address: 203.0.113.2, password: hunter3}\n";
+
+#[test]
+fn passwords_go_where_they_are_wanted_and_nowhere_else() {
+    let (code, out, err) = convert(&["-", "--password", "inline"], PEERS);
+    assert_eq!(code, DONE);
+    assert!(
+        out.contains("password: hunter2") && !err.contains("hunter"),
+        "{err}"
+    );
+    let (_, out, err) = convert(&["-", "--password", "redact"], PEERS);
+    assert!(
+        out.contains("password: UkVEQUNURUQ=") && !out.contains("aHVudGVy"),
+        "{out}{err}"
+    );
+    let (code, out, err) = convert(&["-", "--password", "external=bgp"], PEERS);
+    assert_eq!((code, out.as_str()), (BLOCKED, ""));
+    assert!(err.contains("MIG074") && !err.contains("hunter"), "{err}");
+    let same = PEERS.replace("hunter3", "hunter2");
+    let (code, out, _) = convert(&["-", "--password", "external=bgp"], &same);
+    assert_eq!(code, DONE);
+    assert!(
+        out.contains("passwordSecret:\n    name: bgp\n") && !out.contains("kind: Secret"),
+        "{out}"
+    );
+    let (folder, _) = saved("");
+    let (secrets, output) = (folder.path().join("s.yaml"), folder.path().join("o.yaml"));
+    let words = [
+        "-",
+        "--secrets-file",
+        secrets.to_str().unwrap(),
+        "-o",
+        output.to_str().unwrap(),
+    ];
+    let (code, _, err) = convert(&words, PEERS);
+    assert_eq!(code, DONE, "{err}");
+    let (secret, rest) = (
+        fs::read_to_string(&secrets).unwrap(),
+        fs::read_to_string(&output).unwrap(),
+    );
+    assert!(
+        secret.contains("aHVudGVyMg==") && secret.contains("aHVudGVyMw=="),
+        "{secret}"
+    );
+    assert!(!rest.contains("kind: Secret"), "{rest}");
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(
+        fs::metadata(&secrets).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    // Both together mean the same.
+    let verify = [
+        "-",
+        "--crs",
+        output.to_str().unwrap(),
+        "--crs",
+        secrets.to_str().unwrap(),
+    ];
+    assert_eq!(command("verify", &verify, PEERS).0, DONE);
+    for form in ["json", "sarif"] {
+        for password in ["secret", "inline"] {
+            let (_, _, err) = convert(&["-", "--report", form, "--password", password], PEERS);
+            assert!(
+                !err.contains("hunter") && !err.contains("aHVudGVy"),
+                "{err}"
+            );
+        }
+    }
+}
+
+#[test]
+fn names_are_made_as_is_wanted() {
+    let two =
+        format!("{LAYER2}- {{name: my-pool, protocol: layer2, addresses: [192.0.2.64/28]}}\n");
+    let (code, out, err) = convert(&["-", "--names", "keep"], LAYER2);
+    assert_eq!((code, out.as_str()), (BLOCKED, ""));
+    assert!(err.contains("<stdin>:2:9: error MIG012"), "{err}");
+    let (code, _, err) = convert(&["-", "--names", "upstream"], LAYER2);
+    assert_eq!(code, DONE, "{err}");
+    let (code, _, err) = convert(&["-", "--names", "upstream"], &two);
+    assert_eq!(code, BLOCKED);
+    assert!(err.contains("MIG013"), "{err}");
+    let (_folder, path) = saved("My_Pool: edge\nnobody: x\n");
+    let map = format!("map={path}");
+    let (code, out, err) = convert(&["-", "--names", &map, "--name-prefix", "site-a-"], &two);
+    assert_eq!(code, DONE, "{err}");
+    assert!(
+        out.contains("name: edge\n") && out.contains("name: site-a-l2advertisement1\n"),
+        "{out}"
+    );
+    assert!(
+        err.contains("renamed: IPAddressPool \"My_Pool\" to edge"),
+        "{err}"
+    );
+    for wrong in ["My_Pool: Edge\n", "My_Pool: my-pool\n"] {
+        fs::write(&path, wrong).unwrap();
+        assert_eq!(convert(&["-", "--names", &map], &two).0, BLOCKED, "{wrong}");
+    }
+    assert_eq!(convert(&["-", "--names", "map=/no/such/file"], &two).0, IO);
+    for words in [
+        ["-", "--names", "other"],
+        ["-", "--name-prefix", "A"],
+        ["-", "--allow", "MIG999"],
+        ["-", "--password", "external=A"],
+    ] {
+        let all = ["migrate", "convert"].into_iter().chain(words);
+        assert!(Words::try_parse_from(all).is_err(), "{words:?}");
+    }
+}
+
+#[test]
+fn input_09_services_and_nodes_of_a_file_are_looked_at() {
+    let services = "kind: List\nitems:\n- {kind: Service, metadata: {namespace: web, name: a, annotations: {metallb.universe.tf/address-pool: My_Pool}}, \
+                    spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: 192.0.2.11}]}}}\n\
+                    - {kind: Service, metadata: {namespace: web, name: b, annotations: {metallb.universe.tf/address-pool: My_Pool}}, spec: {type: LoadBalancer}}\n\
+                    - {kind: Service, metadata: {namespace: web, name: c}, spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: 10.9.9.9}]}}}\n";
+    let (_folder, path) = saved(services);
+    for (target, remedy) in [
+        (
+            "0.14.9",
+            "kubectl annotate service -n web a metallb.io/address-pool=my-pool",
+        ),
+        (
+            "0.13.12",
+            "kubectl annotate service -n web a --overwrite metallb.universe.tf/address-pool=my-pool",
+        ),
+    ] {
+        let words = ["-", "--services", &path, "--target-version", target];
+        let (code, out, _) = command("check", &words, LAYER2);
+        assert_eq!(code, DONE);
+        assert!(
+            out.contains(remedy) && out.contains("MIG015"),
+            "{target}: {out}"
+        );
+        assert_eq!(out.matches("MIG014").count(), 2, "{out}");
+    }
+    let words = ["-", "--services", &path, "--report", "json"];
+    let (_, out, _) = command("check", &words, LAYER2);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        report["renames"][0]["services"],
+        serde_json::json!(["web/a", "web/b"])
+    );
+    assert_eq!(
+        command("check", &["-", "--services", "/no/such/file"], LAYER2).0,
+        IO
+    );
+    // Two sessions with one address, on nodes of their own.
+    let nodes = "kind: List\nitems:\n- {metadata: {name: x, labels: {rack: a}}, status: {addresses: [{type: InternalIP, address: 192.0.2.10}]}}\n\
+                 - {metadata: {name: y, labels: {rack: b, node.kubernetes.io/exclude-from-external-load-balancers: ''}}}\n";
+    let (_folder, path) = saved(nodes);
+    let peer = |rack: &str, asn: u32| {
+        format!(
+            "- {{my-asn: {asn}, peer-asn: 65020, peer-address: 203.0.113.1, node-selectors: [{{match-labels: {{rack: {rack}}}}}]}}\n"
+        )
+    };
+    let text = format!("peers:\n{}{}", peer("a", 65010), peer("b", 65011));
+    for (target, words, want) in [
+        ("0.16.1", vec!["--nodes", &path], DONE),
+        ("0.16.1", vec![], BLOCKED),
+        ("0.15.3", vec!["--nodes", &path], BLOCKED),
+    ] {
+        let all = [
+            vec!["-", "--bgp-mode", "frr", "--target-version", target],
+            words,
+        ]
+        .concat();
+        let (code, out, _) = command("check", &all, &text);
+        assert_eq!(code, want, "{target}: {out}");
+    }
+    let together = format!("peers:\n{}{}", peer("a", 65010), peer("a", 65011));
+    let words = ["-", "--bgp-mode", "frr", "--nodes", &path];
+    assert_eq!(command("check", &words, &together).0, BLOCKED);
+    let (_, out, _) = command("check", &words, LAYER2);
+    assert!(out.contains("warning MIG033"), "{out}");
+    let words = ["-", "--target-version", "0.15.0", "--nodes", &path];
+    let (code, out, _) = command("check", &words, LAYER2);
+    assert_eq!(code, BLOCKED);
+    assert!(out.contains("error MIG036"), "{out}");
+}
+
+#[test]
+fn layouts_hold_the_same_resources() {
+    let (folder, _) = saved("");
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (yaml, json, split, kustomize) = (at("a.yaml"), at("a.json"), at("split"), at("kustomize"));
+    for (layout, path) in [
+        ("yaml", &yaml),
+        ("json", &json),
+        ("split-dir", &split),
+        ("kustomize", &kustomize),
+    ] {
+        let (code, _, err) = convert(&["-", "--output", layout, "-o", path], PEERS);
+        assert_eq!(code, DONE, "{err}");
+    }
+    for path in [&yaml, &json] {
+        assert_eq!(command("verify", &["-", "--crs", path], PEERS).0, DONE);
+    }
+    let names = |path: &str| {
+        let mut names: Vec<String> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        names(&split),
+        [
+            "01-secret-peer1-password.yaml",
+            "02-secret-peer2-password.yaml",
+            "03-bgppeer-peer1.yaml",
+            "04-bgppeer-peer2.yaml"
+        ]
+    );
+    let all: Vec<String> = names(&split)
+        .iter()
+        .map(|name| format!("{split}/{name}"))
+        .collect();
+    let words = all.iter().flat_map(|path| ["--crs", path]);
+    let words: Vec<&str> = std::iter::once("-").chain(words).collect();
+    assert_eq!(command("verify", &words, PEERS).0, DONE);
+    let overlay = fs::read_to_string(format!("{kustomize}/kustomization.yaml")).unwrap();
+    assert!(overlay.contains("- 04-bgppeer-peer2.yaml\n"), "{overlay}");
+    // A folder that has something in it is left alone.
+    let before = names(&split);
+    let (code, _, err) = convert(&["-", "--output", "split-dir", "-o", &split], PEERS);
+    assert_eq!(code, IO);
+    assert!(err.contains("not empty"), "{err}");
+    assert_eq!(names(&split), before);
+    assert_eq!(convert(&["-", "--output", "split-dir"], PEERS).0, USAGE);
+    let (_, out, _) = convert(&["-", "--comments", "--order", "upstream"], PEERS);
+    assert!(
+        out.contains("---\n# <stdin>, line 2\napiVersion: metallb.io/v1beta2\n"),
+        "{out}"
+    );
+    assert!(out.find("BGPPeer") < out.find("Secret"), "{out}");
+}
+
+#[test]
+fn check_says_what_convert_would_and_writes_nothing() {
+    let (code, out, err) = command("check", &["-", "--bgp-mode", "frr"], LAYER2);
+    assert_eq!((code, err.as_str()), (DONE, ""));
+    assert!(
+        out.contains("MIG012")
+            && out.ends_with("<stdin>: would be 2 resources for MetalLB 0.16.1\n"),
+        "{out}"
+    );
+    let typo = LAYER2.replace("layer2", "l2");
+    let (code, out, _) = command("check", &["-"], &typo);
+    assert_eq!(code, INVALID);
+    assert!(out.contains("MIG004"), "{out}");
+    let (folder, _) = saved("");
+    let report = folder.path().join("report.json");
+    let words = [
+        "-",
+        "--report",
+        "json",
+        "--report-file",
+        report.to_str().unwrap(),
+        "--fail-on",
+        "info",
+    ];
+    let (code, out, err) = command("check", &words, LAYER2);
+    assert_eq!((code, out.as_str(), err.as_str()), (FINDINGS, "", ""));
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["command"], "check");
+    assert_eq!(report["input"]["sha256"].as_str().map(str::len), Some(64));
+    assert_eq!(report["objects"][0]["sourceLine"], 2);
+    assert_eq!(
+        report["objects"][0]["sha256"].as_str().map(str::len),
+        Some(64)
+    );
+    assert_eq!(report["diagnostics"][0]["line"], 2);
+    assert_eq!(report["diagnostics"][0]["target"], "0.16.1");
+}
+
+#[test]
+fn sarif_has_a_rule_and_a_region_for_each_finding() {
+    let (folder, path) = saved(&config_map(&format!("{LAYER2}  extra: é\n")));
+    let (code, _, err) = convert(&[&path, "--report", "sarif"], "");
+    assert_eq!(code, INVALID);
+    let report: serde_json::Value = serde_json::from_str(&err).unwrap();
+    assert_eq!(report["version"], "2.1.0");
+    let run = &report["runs"][0];
+    assert_eq!(run["tool"]["driver"]["rules"][0]["id"], "MIG001");
+    assert_eq!(run["invocations"][0]["exitCode"], 1);
+    let result = &run["results"][0];
+    assert_eq!(
+        (&result["ruleId"], &result["level"]),
+        (&"MIG001".into(), &"error".into())
+    );
+    let rule = result["ruleIndex"].as_u64().unwrap();
+    assert_eq!(
+        run["tool"]["driver"]["rules"][usize::try_from(rule).unwrap()]["id"],
+        "MIG001"
+    );
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(
+        place["region"],
+        serde_json::json!({"startLine": 9, "startColumn": 7, "endColumn": 12})
+    );
+    let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+    assert!(
+        uri.starts_with("file:///") && uri.ends_with("/file.yaml"),
+        "{uri}"
+    );
+    assert_eq!(run["artifacts"][0]["location"]["uri"], uri);
+    drop(folder);
+}
+
+#[test]
+fn every_code_is_explained() {
+    let (code, list, _) = command("explain", &[], "");
+    assert_eq!(code, DONE);
+    let codes: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(codes.is_sorted() && codes.len() > 60, "{codes:?}");
+    for number in 1..=44 {
+        assert!(
+            codes.contains(&format!("MIG{number:03}").as_str()),
+            "{number}"
+        );
+    }
+    for name in &codes {
+        let (code, text, _) = command("explain", &[name], "");
+        assert_eq!(code, DONE);
+        assert!(
+            text.starts_with(name) && text.lines().all(|line| line.len() < 140),
+            "{text}"
+        );
+    }
+    assert_eq!(command("explain", &["mig012"], "").0, DONE);
+    let (code, _, err) = command("explain", &["MIG999"], "");
+    assert_eq!(code, USAGE);
+    assert!(err.contains("MIG999"), "{err}");
+    // Every code that the sources say is explained.
+    let sources = [
+        include_str!("../../migrate.rs"),
+        include_str!("../../migrate/build.rs"),
+        include_str!("../../migrate/checks.rs"),
+        include_str!("../../migrate/names.rs"),
+        include_str!("../../migrate/reverse.rs"),
+        include_str!("../../migrate/scalars.rs"),
+        include_str!("../../migrate/live/changes.rs"),
+        include_str!("../../migrate/live/plan.rs"),
+        include_str!("../../migrate/live/services.rs"),
+        include_str!("convert.rs"),
+    ];
+    for source in sources {
+        for (at, _) in source.match_indices("\"MIG") {
+            let name = source.get(at + 1..at + 7).unwrap();
+            assert!(codes.contains(&name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn schemas_are_manifests_of_definitions() {
+    let (code, out, _) = command("schemas", &["--target-version", "0.13.7"], "");
+    assert_eq!(code, DONE);
+    assert_eq!(out.matches("kind: CustomResourceDefinition\n").count(), 6);
+    assert!(!out.contains("dynamicASN"), "{out}");
+    assert!(command("schemas", &[], "").1.contains("dynamicASN"));
+}
+
+#[test]
+fn resources_become_the_config_map_again() {
+    let text = format!("{PEERS}{LAYER2}");
+    let (folder, crs) = saved("");
+    let (code, _, err) = convert(&["-", "-o", &crs], &config_map(&text));
+    assert_eq!(code, DONE, "{err}");
+    let (code, map, err) = command("reverse", &[&crs], "");
+    assert_eq!(code, DONE, "{err}");
+    assert!(
+        map.contains("kind: ConfigMap\nmetadata:\n  name: config\n  namespace: lb\n"),
+        "{map}"
+    );
+    assert!(!err.contains("hunter"), "{err}");
+    assert!(
+        err.contains("MIG071") && err.contains("ConfigMap lb/config: 1 pools, 2 peers"),
+        "{err}"
+    );
+    assert_eq!(command("verify", &["-", "--crs", &crs], &map).0, DONE);
+    // Standard input, bare data.
+    let (code, data, _) = command(
+        "reverse",
+        &["-", "--output", "data"],
+        &fs::read_to_string(&crs).unwrap(),
+    );
+    assert_eq!(code, DONE);
+    assert!(data.starts_with("peers:\n"), "{data}");
+    assert_eq!(command("verify", &["-", "--crs", &crs], &data).0, DONE);
+    // The Secrets in a file of their own.
+    let resources = fs::read_to_string(&crs).unwrap();
+    let (secrets, rest): (Vec<&str>, Vec<&str>) = resources
+        .split("---\n")
+        .partition(|part| part.contains("kind: Secret"));
+    let secret_file = folder.path().join("secrets.yaml");
+    fs::write(&secret_file, secrets.join("---\n")).unwrap();
+    fs::write(&crs, rest.join("---\n")).unwrap();
+    let output = folder.path().join("map.yaml");
+    fs::write(&output, "previous").unwrap();
+    let (code, _, err) = command("reverse", &[&crs, "-o", output.to_str().unwrap()], "");
+    assert_eq!(code, BLOCKED);
+    assert!(err.contains("MIG065"), "{err}");
+    assert_eq!(fs::read_to_string(&output).unwrap(), "previous");
+    let words = [
+        &crs,
+        "--secrets",
+        secret_file.to_str().unwrap(),
+        "-o",
+        output.to_str().unwrap(),
+    ];
+    let (code, _, err) = command("reverse", &words, "");
+    assert_eq!(code, DONE, "{err}");
+    assert_eq!(fs::read_to_string(&output).unwrap(), map);
+    // What 0.12 cannot say.
+    let foreign = rest.join("---\n").replace("myASN:", "vrf: red\n  myASN:");
+    fs::write(&crs, &foreign).unwrap();
+    let words = [
+        &crs,
+        "--secrets",
+        secret_file.to_str().unwrap(),
+        "--report",
+        "json",
+    ];
+    let (code, out, err) = command("reverse", &words, "");
+    assert_eq!((code, out.as_str()), (BLOCKED, ""));
+    let report: serde_json::Value = serde_json::from_str(&err).unwrap();
+    assert_eq!(report["result"], "not-representable");
+    let first = &report["diagnostics"][0];
+    assert_eq!(
+        (&first["code"], &first["file"]),
+        (&"MIG060".into(), &crs.as_str().into())
+    );
+    assert!(first["line"].as_u64() > Some(1));
+    let (code, out, _) = command(
+        "reverse",
+        &[&crs, "--secrets", secret_file.to_str().unwrap(), "--lossy"],
+        "",
+    );
+    assert_eq!(code, DONE);
+    assert!(out.contains("# MIG060: spec.vrf is left out"), "{out}");
+    for (text, want) in [("a: [", BLOCKED), ("", DONE)] {
+        assert_eq!(command("reverse", &["-"], text).0, want, "{text}");
+    }
+    assert_eq!(command("reverse", &["/no/such/file"], "").0, IO);
+    assert_eq!(command("reverse", &["-", "--secrets", "-"], "").0, USAGE);
+}
+
+#[test]
+fn what_an_api_server_refuses_is_not_equivalent() {
+    let (_folder, crs) = saved("");
+    let (code, _, err) = convert(&["-", "-o", &crs], PEERS);
+    assert_eq!(code, DONE, "{err}");
+    let good = fs::read_to_string(&crs).unwrap();
+    fs::write(
+        &crs,
+        good.replace("myASN: 65010", "peerPort: 20179\n  myASN: 65010"),
+    )
+    .unwrap();
+    let (code, out, _) = command("verify", &["-", "--crs", &crs], PEERS);
+    assert_eq!(code, DIFFERENT);
+    assert!(
+        out.contains(
+            "error MIG049: BGPPeer peer1: spec.peerPort: must be less than or equal to 16384"
+        ),
+        "{out}"
+    );
+    fs::write(&crs, &good).unwrap();
+    let words = [
+        "-",
+        "--crs",
+        &crs,
+        "--target-version",
+        "0.15.3",
+        "--kubernetes-version",
+        "1.36",
+    ];
+    assert_eq!(command("verify", &words, PEERS).0, DIFFERENT);
+    let (_, out, _) = command("verify", &["-", "--crs", &crs, "--report", "json"], PEERS);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        report["verify"],
+        serde_json::json!({"equivalent": true, "differences": []})
+    );
 }
 
 /// What the drop-in program says and whether it is content.
