@@ -22,5 +22,6 @@ COPY --from=build /bin/busybox /bin/sh
 COPY --from=build /bin/busybox /bin/cp
 COPY --from=build /bin/busybox /bin/sleep
 COPY manifests/image/frr-reloader.sh /frr-reloader.sh
-COPY manifests/image/frr-metrics /frr-metrics
+# The same program again, for whoever copies it into another image: it serves the figures of BGP and BFD there.
+COPY --from=build /out/ferrolb /frr-metrics
 ENTRYPOINT ["/speaker"]

@@ -3,6 +3,8 @@
 //! `arp_load INTERFACE TARGET latency RATE SECONDS`: requests at a steady rate, one at a time; how long each answer took.
 //! `arp_load INTERFACE TARGET saturate SECONDS`: as many requests as leave; how many answers come per second.
 //! `arp_load INTERFACE TARGET offered RATE SECONDS`: so many requests per second; how many are answered.
+//! `arp_load INTERFACE TARGET answer`: the other end, as small as a process can be: a blocking receive, a send, nothing
+//! between but the answer itself. What it takes is the floor of any responder outside of the kernel. Ends with its input.
 //!
 //! Prints one JSON object. Times are taken in this program, around the system calls: both responders that are compared
 //! are seen through the same glass.
@@ -283,6 +285,52 @@ fn load(
     }))
 }
 
+/// Lets only ARP requests through.
+fn requests() -> [socket2::SockFilter; 4] {
+    let mut filter = replies();
+    filter[1] = socket2::SockFilter::new(0x15, 0, 1, 1);
+    filter
+}
+
+/// Answers requests for the target until standard input ends.
+fn answer(interface: &str, target: Ipv4Addr) -> anyhow::Result<serde_json::Value> {
+    let socket = open(interface, false)?;
+    socket.attach_filter(&requests())?;
+    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+    let done = AtomicBool::new(false);
+    let mut answered = 0_u64;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut buffer = [0_u8; 128];
+        let mut frame = [0; FRAME];
+        while !done.load(Ordering::Relaxed) {
+            let Ok(length) = (&socket).read_frame(&mut buffer) else {
+                continue;
+            };
+            let Ok(asked) = Arp::decode(buffer.get(..length).unwrap_or_default()) else {
+                continue;
+            };
+            if asked.target_protocol_address == target {
+                let arp = Arp {
+                    source: HERE,
+                    destination: asked.source,
+                    operation: Operation::Reply,
+                    sender_hardware_address: HERE,
+                    sender_protocol_address: target,
+                    target_hardware_address: asked.sender_hardware_address,
+                    target_protocol_address: asked.sender_protocol_address,
+                };
+                arp.encode(&mut frame);
+                answered += u64::from((&socket).write_frame(&frame).is_ok());
+            }
+        }
+    });
+    Ok(serde_json::json!({ "mode": "answer", "answered": answered }))
+}
+
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -300,8 +348,9 @@ fn main() -> anyhow::Result<()> {
             Some(rate.parse()?),
             seconds(time)?,
         )?,
+        [interface, target, "answer"] => answer(interface, target.parse()?)?,
         _ => bail!(
-            "usage: arp_load INTERFACE TARGET latency RATE SECONDS | saturate SECONDS | offered RATE SECONDS"
+            "usage: arp_load INTERFACE TARGET latency RATE SECONDS | saturate SECONDS | offered RATE SECONDS | answer"
         ),
     };
     println!("{result}");

@@ -12,11 +12,20 @@
 //!
 //! In: [`Command`]. Out: packets on the wire, [`Report`] and the figures.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::journal::Record;
+use wire::Diagnostic;
+
+pub mod demux;
+#[cfg(feature = "io")]
+pub mod driver;
+pub mod random;
+pub mod session;
+pub mod wire;
 
 /// A session: one for each way, however many protocols use it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,13 +71,68 @@ pub struct Params {
     pub minimum_ttl: u8,
 }
 
-/// What BFD has to say. A full channel drops and counts.
+impl Default for Params {
+    /// Upstream: FRR's bfdd, where a profile says nothing.
+    fn default() -> Self {
+        Self {
+            receive_interval: Duration::from_millis(300),
+            transmit_interval: Duration::from_millis(300),
+            detect_multiplier: 3,
+            echo_interval: Duration::from_millis(50),
+            echo_mode: false,
+            passive_mode: false,
+            minimum_ttl: 254,
+        }
+    }
+}
+
+/// What BFD has to say. Lines for the log may be lost where the channel is full (that is counted); Up and Down wait for room,
+/// and the newest counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// A line for the log.
     Log(Record),
     /// The session is Up.
     Up(Peer),
-    /// A session that was Up is Down; the sentence says why.
-    Down(Peer, String),
+    /// A session that was Up is Down, and why.
+    Down(Peer, Reason),
+}
+
+/// Why a session went Down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Nothing came for the Detection Time.
+    DetectionTimeExpired,
+    /// Our echoes did not come back.
+    EchoFunctionFailed,
+    /// The peer says Down, for this reason of its own.
+    NeighborDown(Diagnostic),
+    /// The peer's operator ended BFD: no failure of the way (RFC 5882 §4.2).
+    NeighborAdminDown,
+}
+
+impl Reason {
+    /// Whether the way to the peer is broken.
+    ///
+    /// RFC 5882 §4.2: if the AdminDown state is signalled, the client protocol should not take it for a failure.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        !matches!(self, Self::NeighborAdminDown)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DetectionTimeExpired => {
+                f.write_str("nothing came from the peer for the detection time")
+            }
+            Self::EchoFunctionFailed => f.write_str("our echo packets do not come back"),
+            Self::NeighborDown(diagnostic) if *diagnostic == Diagnostic::NONE => {
+                f.write_str("the peer says Down: it started anew")
+            }
+            Self::NeighborDown(diagnostic) => write!(f, "the peer says Down: {diagnostic}"),
+            Self::NeighborAdminDown => f.write_str("the peer's operator ended BFD there"),
+        }
+    }
 }

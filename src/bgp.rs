@@ -6,7 +6,8 @@
 //! | module | knows |
 //! | --- | --- |
 //! | `wire` | bytes: the messages, capabilities, path attributes |
-//! | `session` | time: one peer's state machine (RFC 4271 §8), timers, backoff (machine) |
+//! | `session` | time: one peer's state machine (RFC 4271 §8), timers (machine) |
+//! | `backoff` | how long to wait between attempts |
 //! | `rib_out` | what one peer has been told, what it is to be told, in as few UPDATEs as possible |
 //! | `driver` (feature `io`) | the sockets, a task for each peer |
 //!
@@ -21,6 +22,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::journal::Record;
+
+pub mod backoff;
+
+pub mod wire;
+
+pub mod rib_out;
+
+pub mod session;
+
+#[cfg(feature = "io")]
+pub mod driver;
 
 /// A peer, for as long as the configuration keeps it: two peers may have one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,15 +80,15 @@ pub struct Params {
     pub fallback_router_id: Ipv4Addr,
     /// TCP MD5 (RFC 2385); empty: none.
     pub password: Password,
-    /// Whether the peer may be more than one hop away (TTL 255 instead of 1 towards an eBGP peer).
+    /// Whether the peer may be far away: TTL 255 instead of the kernel's own. Upstream's native mode does not look at it.
     pub ebgp_multihop: bool,
     /// GTSM (RFC 5082): how many hops away the peer may be, at least 1; `None`: off.
     pub ttl_security: Option<u8>,
     /// Graceful restart (RFC 4724, RFC 8538): how long a peer is asked to keep our routes; `None`: not offered. Whole
     /// seconds, at most 4095.
     pub graceful_restart: Option<Duration>,
-    /// At the end, announce GRACEFUL_SHUTDOWN (RFC 8326) and wait this long before leaving; `None`: leave at once. Not used
-    /// where `graceful_restart` is, whose point is that the routes stay.
+    /// At the end, announce GRACEFUL_SHUTDOWN (RFC 8326) and wait this long before leaving, at most a second; `None`: leave at
+    /// once. Not used where `graceful_restart` was agreed on, whose point is that the routes stay.
     pub graceful_shutdown: Option<Duration>,
 }
 

@@ -1,7 +1,7 @@
 //! The command line: arguments in, text out.
 //!
-//! One binary is many programs. `controller`, `speaker` and `configmaptocrs` as the name it is called by (the entry
-//! points of MetalLB 0.12's images), or as the first word, are 0.12's programs with Go's flags; everything else is
+//! One binary is many programs. `controller`, `speaker`, `frr-metrics` and `configmaptocrs` as the name it is called by (the
+//! programs of MetalLB 0.12's images), or as the first word, are 0.12's programs with Go's flags; everything else is
 //! `ferrolb`'s own command line.
 //!
 //! Exit codes: 0 well, 1 it failed and a line says why, 2 the command line is wrong.
@@ -21,6 +21,7 @@ use ferrolb_compat::go::flag::{FlagSet, Parsed, Stop};
 pub mod check;
 pub mod controller;
 pub mod flags;
+pub mod frr_metrics;
 pub mod migrate;
 pub mod speaker;
 pub mod standalone;
@@ -38,6 +39,7 @@ enum Program {
     Controller,
     Speaker,
     ConfigMapToCrs,
+    FrrMetrics,
 }
 
 impl Program {
@@ -47,6 +49,7 @@ impl Program {
             "controller" => Some(Self::Controller),
             "speaker" => Some(Self::Speaker),
             "configmaptocrs" => Some(Self::ConfigMapToCrs),
+            "frr-metrics" => Some(Self::FrrMetrics),
             _ => None,
         }
     }
@@ -105,6 +108,7 @@ fn run_program(program: Program, name: &str, words: &[String]) -> ExitCode {
         Program::Controller => controller::main(name, words),
         Program::Speaker => speaker::main(name, words),
         Program::ConfigMapToCrs => migrate::configmaptocrs::main(name, words),
+        Program::FrrMetrics => frr_metrics::main(name, words),
     }
 }
 

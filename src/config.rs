@@ -3,6 +3,7 @@
 //! [`parse`] turns the text of the ConfigMap into a [`Config`] or says what is wrong with it; [`live`] keeps the
 //! last good one. Source: section 3 of MetalLB 0.12.1's behaviour (its `internal/config`).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ pub mod error;
 pub mod live;
 pub mod mode;
 pub mod parse;
+pub mod settings;
+
+use self::settings::Settings;
 
 /// A whole configuration. The default is an empty document: no pools, no peers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +26,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// BFD profiles, in the order of the document. Names are unique.
     pub bfd_profiles: Vec<BfdProfile>,
+    /// What 0.12's document has no words for; the defaults where the ConfigMap says nothing.
+    pub settings: Settings,
 }
 
 /// How the addresses of a pool are announced.
@@ -117,11 +123,31 @@ pub struct Peer {
     pub ebgp_multihop: bool,
 }
 
+impl Peer {
+    /// Whether a node with these labels keeps a session.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.node_selectors
+            .iter()
+            .any(|selector| selector.matches(labels))
+    }
+}
+
 /// A label selector: all requirements must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct NodeSelector {
     /// In the order of Kubernetes' string form: sorted by key.
     pub requirements: Vec<Requirement>,
+}
+
+impl NodeSelector {
+    /// Whether an object with these labels is meant.
+    #[must_use]
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.requirements
+            .iter()
+            .all(|requirement| requirement.holds(labels))
+    }
 }
 
 /// One requirement on a label.
@@ -133,6 +159,20 @@ pub struct Requirement {
     pub operator: Operator,
     /// Sorted; repetitions are kept (upstream's string form shows them); empty for `Exists` and `DoesNotExist`.
     pub values: Vec<String>,
+}
+
+impl Requirement {
+    /// Whether these labels are as it wants.
+    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.key);
+        let listed = value.is_some_and(|value| self.values.contains(value));
+        match self.operator {
+            Operator::In => listed,
+            Operator::NotIn => !listed,
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+        }
+    }
 }
 
 /// How a label's value is judged.

@@ -188,9 +188,17 @@ pub fn start(
     registry: Registry,
     health: Arc<Health>,
 ) -> Result<Server, StartError> {
-    let (listener, address) = listen(&params.host, params.port)?;
     let pages = Arc::new(Pages { registry, health });
-    let router = router(pages, params.profiling);
+    start_router(params, router(pages, params.profiling))
+}
+
+/// Opens the port and serves these pages from a thread of its own until the process ends.
+///
+/// # Errors
+///
+/// The port cannot be opened; the text says where and why.
+pub fn start_router(params: &Params, router: Router) -> Result<Server, StartError> {
+    let (listener, address) = listen(&params.host, params.port)?;
     let refused = |source| StartError::Refused { address, source };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()

@@ -10,6 +10,7 @@
 //! | [`responder`] | one frame in, one answer or the reason for silence out; no state |
 //! | [`gratuitous`] | when gratuitous packets leave: bursts, pace (machine) |
 //! | [`interfaces`] | which interfaces get a responder, and what is wrong on this host (machine) |
+//! | [`conflict`] | who else claims an announced address (machine) |
 //! | [`groups`] | which solicited-node groups are joined where |
 //! | `driver` (feature `io`) | sockets, netlink, threads |
 //!
@@ -33,6 +34,8 @@ pub mod gratuitous;
 
 pub mod groups;
 
+pub mod conflict;
+
 pub mod interfaces;
 
 #[cfg(feature = "io")]
@@ -45,6 +48,8 @@ pub enum Command {
     Announce(IpAddr),
     /// Be silent about this address from now on; groups that nobody needs are left.
     Withdraw(IpAddr),
+    /// The same, because another station claims it; say when it does so no more.
+    Yield(IpAddr),
 }
 
 /// The two ways of answering.
@@ -94,6 +99,8 @@ pub struct Counters {
     pub responses_sent: u64,
     /// Gratuitous packets that were handed to the kernel.
     pub gratuitous_sent: u64,
+    /// Times that another station was found to have it as well.
+    pub conflicts: u64,
 }
 
 /// What layer 2 has to say to people. Each is said once per cause.
@@ -125,6 +132,26 @@ pub enum Report {
         /// The interface that carried it.
         interface: String,
     },
+    /// Another station claims an announced address, and keeps claiming it. Who that is and what follows is the speaker's to say.
+    Conflict {
+        /// The address.
+        ip: IpAddr,
+        /// The station.
+        mac: MacAddr,
+        /// Where it was heard.
+        interface: String,
+        /// IPv4 addresses that this host knows the station by.
+        known_as: Vec<IpAddr>,
+    },
+    /// The cause of [`Report::Conflict`] is gone.
+    ConflictOver {
+        /// The address.
+        ip: IpAddr,
+        /// The station.
+        mac: MacAddr,
+    },
+    /// The Ethernet addresses from which this node announces: others may want to know whose claims they hear.
+    Stations(Vec<MacAddr>),
 }
 
 impl Report {
@@ -156,6 +183,17 @@ impl Report {
             Self::AddressOffHost { ip, interface } => {
                 format!("address {ip} is no longer both announced and configured on {interface}")
             }
+            Self::Conflict {
+                ip, mac, interface, ..
+            } => format!(
+                "announced address {ip} is claimed by {mac} on interface {interface} as well"
+            ),
+            Self::ConflictOver { ip, mac } => {
+                format!("announced address {ip} is no longer claimed by {mac}")
+            }
+            Self::Stations(stations) => {
+                format!("announcing from {}", listed(stations.iter()))
+            }
         }
     }
 
@@ -165,7 +203,13 @@ impl Report {
         match self {
             Self::StrictArpOff { .. } => Some("StrictARPOff"),
             Self::AddressOnHost { .. } => Some("AddressOnHost"),
-            Self::Log(_) | Self::StrictArpMended | Self::AddressOffHost { .. } => None,
+            // The speaker has the words for a conflict: they depend on who the other is.
+            Self::Log(_)
+            | Self::StrictArpMended
+            | Self::AddressOffHost { .. }
+            | Self::Conflict { .. }
+            | Self::ConflictOver { .. }
+            | Self::Stations(_) => None,
         }
     }
 
@@ -191,6 +235,18 @@ impl Report {
                     .with("ip", ip)
                     .with("interface", interface)
             }
+            Self::Conflict {
+                ip, mac, interface, ..
+            } => Record::event("addressClaimed", self.message())
+                .at(Level::Debug)
+                .with("ip", ip)
+                .with("mac", mac)
+                .with("interface", interface),
+            Self::ConflictOver { ip, mac } => Record::event("addressClaimedNoMore", self.message())
+                .at(Level::Debug)
+                .with("ip", ip)
+                .with("mac", mac),
+            Self::Stations(_) => Record::event("stations", self.message()).at(Level::Debug),
         }
     }
 }

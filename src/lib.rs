@@ -40,6 +40,9 @@ pub mod bfd;
 pub mod memberlist;
 
 #[cfg(feature = "io")]
+mod turns;
+
+#[cfg(feature = "io")]
 pub mod cluster;
 
 #[cfg(feature = "io")]

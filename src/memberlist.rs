@@ -8,7 +8,9 @@
 //! | [`wire`] | bytes: msgpack bodies, compound, compression, checksum, encryption, stream framing |
 //! | [`keyring`] | the key that MetalLB derives from its secret |
 //! | [`swim`] | time: who is alive, by probes, suspicion and gossip |
+//! | [`heartbeat`] | who of our own kind has fallen silent, in less than half a second (machine, part of `swim`) |
 //! | [`standing`] | what a speaker may conclude from it |
+//! | [`directory`] | whose station is that |
 //! | `driver` (feature `io`) | the sockets, the clock, one thread |
 
 pub mod wire;
@@ -17,7 +19,13 @@ pub mod keyring;
 
 pub mod swim;
 
+pub mod heartbeat;
+
+mod random;
+
 pub mod standing;
+
+pub mod directory;
 
 #[cfg(feature = "io")]
 pub mod driver;

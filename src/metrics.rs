@@ -17,6 +17,7 @@ use crate::layer2;
 use crate::logging::Journal;
 use crate::memberlist::driver as memberlist_driver;
 use crate::speaker;
+use crate::{bfd, bgp};
 
 mod process;
 mod text;
@@ -345,7 +346,7 @@ type Column = (&'static str, &'static str, fn(&layer2::Counters) -> u64);
 
 /// Layer 2's counters, by address.
 pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Exposition) {
-    let columns: [Column; 3] = [
+    let columns: [Column; 4] = [
         (
             metric::LAYER2_REQUESTS_RECEIVED,
             "Number of layer 2 requests received for an announced address.",
@@ -361,6 +362,11 @@ pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Expos
             "Number of gratuitous layer 2 packets sent for an announced address.",
             |counters| counters.gratuitous_sent,
         ),
+        (
+            "metallb_layer2_conflicts_total",
+            "Number of times that another station was found to have an announced address as well.",
+            |counters| counters.conflicts,
+        ),
     ];
     for (name, help, value) in columns {
         let family = out.family(name, Type::Counter, help);
@@ -374,6 +380,168 @@ pub fn layer2(counters: &[(std::net::IpAddr, layer2::Counters)], out: &mut Expos
     }
 }
 
+/// A figure of a BGP peer: its name, its help, what it is, and where it stands.
+type BgpColumn = (
+    &'static str,
+    &'static str,
+    Type,
+    fn(&bgp::session::Figures) -> u64,
+);
+
+/// BGP's figures, by peer.
+pub fn bgp(peers: &[bgp::driver::PeerFigures], reports_dropped: u64, out: &mut Exposition) {
+    use Type::{Counter, Gauge};
+    let columns: [BgpColumn; 8] = [
+        (
+            metric::BGP_SESSION_UP,
+            "BGP session state (1 is up, 0 is down).",
+            Gauge,
+            |figures| figures.up.into(),
+        ),
+        (
+            metric::BGP_ANNOUNCED_PREFIXES_TOTAL,
+            "Number of prefixes currently being advertised on the BGP session.",
+            Gauge,
+            |figures| count(figures.announced),
+        ),
+        (
+            metric::BGP_PENDING_PREFIXES_TOTAL,
+            "Number of prefixes that a message to the peer is still to be sent about.",
+            Gauge,
+            |figures| count(figures.pending),
+        ),
+        (
+            metric::BGP_UPDATES_TOTAL,
+            "Number of BGP UPDATE messages sent.",
+            Counter,
+            |figures| figures.counters.updates_out,
+        ),
+        (
+            "ferrolb_bgp_unsendable_prefixes",
+            "Prefixes that are wanted and that the session cannot carry: the log says why.",
+            Gauge,
+            |figures| count(figures.unsendable),
+        ),
+        (
+            "ferrolb_bgp_sessions_established_total",
+            "Times that the session came up.",
+            Counter,
+            |figures| figures.counters.established,
+        ),
+        (
+            "ferrolb_bgp_connect_failures_total",
+            "Times that the peer could not be reached.",
+            Counter,
+            |figures| figures.counters.connect_failures,
+        ),
+        (
+            "ferrolb_bgp_notifications_received_total",
+            "Times that the peer ended the session with a NOTIFICATION.",
+            Counter,
+            |figures| figures.counters.notifications_in,
+        ),
+    ];
+    for (name, help, kind, value) in columns {
+        let family = out.family(name, kind, help);
+        for peer in peers {
+            family.sample(&[("peer", &peer.peer)], float(value(&peer.session)));
+        }
+    }
+    out.family(
+        "ferrolb_bgp_reports_dropped_total",
+        Counter,
+        "Reports of BGP that were dropped because nobody took them.",
+    )
+    .sample(&[], float(reports_dropped));
+}
+
+/// A number of things in memory.
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// A figure of a BFD peer: its name, its help, what it is, and where it stands.
+type BfdColumn = (
+    &'static str,
+    &'static str,
+    Type,
+    fn(&bfd::driver::Figures) -> u64,
+);
+
+/// BFD's figures, by peer, and the packets that were dropped, by reason.
+pub fn bfd(
+    peers: &[(std::net::IpAddr, bfd::driver::Figures)],
+    dropped: &[(&'static str, u64)],
+    reports_dropped: u64,
+    out: &mut Exposition,
+) {
+    use Type::{Counter, Gauge};
+    let columns: [BfdColumn; 7] = [
+        (
+            metric::BFD_SESSION_UP,
+            "BFD session state (1 is up, 0 is down).",
+            Gauge,
+            |figures| figures.up.into(),
+        ),
+        (
+            metric::BFD_CONTROL_PACKET_INPUT,
+            "Number of received BFD control packets.",
+            Counter,
+            |figures| figures.control_packet_input,
+        ),
+        (
+            metric::BFD_CONTROL_PACKET_OUTPUT,
+            "Number of sent BFD control packets.",
+            Counter,
+            |figures| figures.control_packet_output,
+        ),
+        (
+            metric::BFD_ECHO_PACKET_INPUT,
+            "Number of received BFD echo packets.",
+            Counter,
+            |figures| figures.echo_packet_input,
+        ),
+        (
+            metric::BFD_ECHO_PACKET_OUTPUT,
+            "Number of sent BFD echo packets.",
+            Counter,
+            |figures| figures.echo_packet_output,
+        ),
+        (
+            metric::BFD_SESSION_UP_EVENTS,
+            "Number of times that the BFD session came up.",
+            Counter,
+            |figures| figures.session_up_events,
+        ),
+        (
+            metric::BFD_SESSION_DOWN_EVENTS,
+            "Number of times that the BFD session went down.",
+            Counter,
+            |figures| figures.session_down_events,
+        ),
+    ];
+    for (name, help, kind, value) in columns {
+        let family = out.family(name, kind, help);
+        for (peer, figures) in peers {
+            family.sample(&[("peer", &peer.to_string())], float(value(figures)));
+        }
+    }
+    let family = out.family(
+        "ferrolb_bfd_dropped_total",
+        Counter,
+        "BFD packets that were not taken, by reason.",
+    );
+    for (reason, number) in dropped {
+        family.sample(&[("reason", reason)], float(*number));
+    }
+    out.family(
+        "ferrolb_bfd_reports_dropped_total",
+        Counter,
+        "Lines of BFD for the log that were dropped because nobody took them.",
+    )
+    .sample(&[], float(reports_dropped));
+}
+
 /// A figure of the gossip: its name, its help, what it is, and where it stands.
 type GossipColumn = (
     &'static str,
@@ -385,7 +553,7 @@ type GossipColumn = (
 /// The figures of the gossip between speakers. MetalLB has none.
 pub fn memberlist(counters: &memberlist_driver::Counters, out: &mut Exposition) {
     use Type::{Counter, Gauge};
-    let columns: [GossipColumn; 14] = [
+    let columns: [GossipColumn; 22] = [
         (
             "ferrolb_memberlist_members",
             "Members of the gossip that count as live speakers, this one included.",
@@ -469,6 +637,54 @@ pub fn memberlist(counters: &memberlist_driver::Counters, out: &mut Exposition) 
             "Times that this speaker did not run when it should have.",
             Counter,
             |counters| counters.swim.stalls,
+        ),
+        (
+            "ferrolb_heartbeat_watched",
+            "Other FerroLB speakers that this one watches by heartbeats.",
+            Gauge,
+            |counters| u64::try_from(counters.watched).unwrap_or(u64::MAX),
+        ),
+        (
+            "ferrolb_heartbeat_watched_well",
+            "Those of them the way to which is good enough to find them dead in half a second.",
+            Gauge,
+            |counters| u64::try_from(counters.judged).unwrap_or(u64::MAX),
+        ),
+        (
+            "ferrolb_heartbeat_sent_total",
+            "Heartbeats sent to other FerroLB speakers.",
+            Counter,
+            |counters| counters.heartbeat.pings,
+        ),
+        (
+            "ferrolb_heartbeat_answered_total",
+            "Heartbeats that were answered.",
+            Counter,
+            |counters| counters.heartbeat.acks,
+        ),
+        (
+            "ferrolb_heartbeat_doubts_total",
+            "Times that a watched speaker fell silent and others were asked whether they hear it.",
+            Counter,
+            |counters| counters.heartbeat.doubts,
+        ),
+        (
+            "ferrolb_heartbeat_verdicts_total",
+            "Times that nobody heard it and this speaker declared it dead.",
+            Counter,
+            |counters| counters.heartbeat.verdicts,
+        ),
+        (
+            "ferrolb_heartbeat_hasty_total",
+            "Watched speakers that were back within five seconds of their death: declared dead wrongly, or restarted.",
+            Counter,
+            |counters| counters.heartbeat.hasty,
+        ),
+        (
+            "ferrolb_heartbeat_late_total",
+            "Times that this speaker did not run in time to judge others.",
+            Counter,
+            |counters| counters.heartbeat.late,
         ),
     ];
     for (name, help, kind, value) in columns {

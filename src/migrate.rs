@@ -24,9 +24,10 @@ use ferrolb_compat::raw::ConfigFile;
 use ferrolb_compat::yaml::{Document, NodeId, Place};
 
 use crate::config::Config;
-use crate::config::error::{Diagnostic, Severity};
+use crate::config::error::{Diagnostic, Key, Severity};
 use crate::config::mode::Mode;
-use crate::config::parse::{Examined, examine, examine_document, examine_node};
+use crate::config::parse::{Examined, examine, examine_document, examine_node, examine_settings};
+use crate::config::settings::{PeerSettings, Settings};
 
 mod build;
 mod checks;
@@ -539,6 +540,85 @@ fn code(code: &'static str) -> &'static str {
     }
 }
 
+/// What is to say about the settings beside a configuration, which no release of MetalLB has a place for: whoever wants the
+/// same has to write it into the resources.
+#[must_use]
+pub fn settings_findings(text: &str, config: Option<&Config>) -> Vec<Finding> {
+    let examined = examine_settings(text, config);
+    let invalid = examined.errors.into_iter().map(|diagnostic| Finding {
+        level: Level::Invalid,
+        diagnostic,
+        file: 0,
+    });
+    let Some(settings) = examined.settings else {
+        return invalid.collect();
+    };
+    let defaults = Settings::default();
+    let mut parts = Vec::new();
+    let options = std::iter::once(&settings.bgp.general)
+        .chain(settings.bgp.peers.iter().map(|entry| &entry.settings));
+    let mut any = |what: fn(&PeerSettings) -> bool, name, help| {
+        if options.clone().any(what) {
+            parts.push((name, help));
+        }
+    };
+    any(
+        |options| options.graceful_restart.is_some(),
+        "graceful-restart",
+        "newer releases have enableGracefulRestart of a BGPPeer, in FRR mode",
+    );
+    any(
+        |options| options.graceful_shutdown.is_some(),
+        "graceful-shutdown",
+        "MetalLB has no such thing",
+    );
+    any(
+        |options| options.ttl_security.is_some(),
+        "ttl-security",
+        "MetalLB has no such thing",
+    );
+    any(
+        |options| options.interface.is_some(),
+        "interface",
+        "newer releases have interface of a BGPPeer, for peers without an address",
+    );
+    any(
+        |options| !options.enabled,
+        "enabled",
+        "leave the BGPPeer out while there is to be no session",
+    );
+    any(
+        |options| options.bfd_multihop.is_some(),
+        "bfd-multihop",
+        "FRR decides by ebgpMultiHop",
+    );
+    if !settings.layer2.interfaces.is_empty() {
+        parts.push((
+            "layer2.interfaces",
+            "newer releases have interfaces of an L2Advertisement",
+        ));
+    }
+    if settings.layer2.conflict_resolution != defaults.layer2.conflict_resolution
+        || settings.gossip != defaults.gossip
+    {
+        parts.push(("layer2 and gossip", "MetalLB has no such thing"));
+    }
+    let findings = parts.into_iter().map(|(name, help)| {
+        let message = format!("{name} in `data.ferrolb` is FerroLB's own and is not converted");
+        let mut finding = finding(
+            Level::Warning,
+            "MIG047",
+            name,
+            Some(Place::BEGIN),
+            message,
+            help,
+        );
+        finding.diagnostic.key = Key::Ferrolb;
+        finding
+    });
+    findings.collect()
+}
+
 /// 0.12 refuses it.
 fn not_run(examined: Examined) -> Conversion {
     let findings = examined.errors.into_iter().map(|diagnostic| Finding {
@@ -588,6 +668,7 @@ fn finding(
     Finding {
         level,
         diagnostic: Diagnostic {
+            key: Key::Config,
             severity: if level >= Level::Blocked {
                 Severity::Error
             } else {

@@ -31,6 +31,7 @@ use crate::metrics::{self, Exposition, Registry, Type};
 use crate::view::ObjectKey;
 
 pub mod controller;
+pub mod frr_metrics;
 pub mod speaker;
 pub mod standalone;
 

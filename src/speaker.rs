@@ -1,7 +1,8 @@
 //! The announcing side: events in, effects out.
 //!
 //! A speaker runs on every node. It knows all Services, where their endpoints are and which speakers live, and decides
-//! which Services this node announces. It is no protocol: it tells layer 2 the addresses, and layer 2 answers for them.
+//! which Services this node announces. It is no protocol: it tells layer 2 the addresses, and layer 2 answers for them; it
+//! tells BGP the routes and the peers.
 //!
 //! In: [`Event`]s, in any order; endpoints may come before their Service. Out: [`Effect`]s, what is urgent first: an
 //! announcement never waits for a log line. No clock, no socket, no randomness.
@@ -19,7 +20,8 @@
 //! addresses are not the announced ones        withdraw loadBalancerIPChanged, and go on
 //! layer2: no endpoint is ready                withdraw noEndpoints
 //! layer2: another node is first               withdraw notOwner
-//! bgp: not announced by this release          said once for each Service
+//! bgp: no endpoint is ready                   withdraw noEndpoints
+//! bgp, policy Local: none on this node        withdraw noLocalEndpoints
 //! else                                        announce
 //! ```
 //!
@@ -34,6 +36,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use self::bgp::peers::Peers;
+use self::bgp::routes::Routes;
+pub use self::conflict::Claimant;
 use self::election::{Electorate, Shift};
 use self::endpoints::{Names, Readiness};
 use self::layer2::Claims;
@@ -43,10 +48,12 @@ use self::service::{Addresses, Entry, Reason};
 use crate::config::Protocol;
 use crate::config::live::LiveConfig;
 use crate::journal::{Level, Record, listed};
-use crate::layer2::Command;
 use crate::view::{self, ObjectKey, ObjectReference};
+use crate::{bfd, layer2 as l2};
 
+mod bgp;
 mod configuration;
+mod conflict;
 mod decision;
 mod election;
 mod endpoints;
@@ -64,6 +71,19 @@ pub struct Params {
     pub node_name: Arc<str>,
     /// Whether a Service that has no endpoints object counts this node as ready (standalone mode).
     pub without_endpoints_ready: bool,
+    /// Whose attributes routes have.
+    pub bgp_type: BgpType,
+}
+
+/// `METALLB_BGP_TYPE`: which of 0.12's BGP implementations is replaced. Ours serves both in one way; what differs is what
+/// routers see of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BgpType {
+    /// MetalLB's own: ORIGIN INCOMPLETE, LOCAL_PREF as configured.
+    #[default]
+    Native,
+    /// FRR: ORIGIN IGP, LOCAL_PREF 100 where it is 0.
+    Frr,
 }
 
 /// What can happen to the speaker.
@@ -91,8 +111,26 @@ pub enum Event {
     /// The nodes whose speakers are members of the gossip; `None`: it tells nothing, because it has reached nobody. Never
     /// told where gossip is off.
     Members(Option<BTreeSet<Arc<str>>>),
+    /// Another station has an address that this node announces, and keeps it.
+    Conflict {
+        /// The address.
+        ip: IpAddr,
+        /// Who else has it.
+        other: Claimant,
+    },
+    /// The cause of [`Event::Conflict`] is gone.
+    ConflictOver {
+        /// The address.
+        ip: IpAddr,
+        /// The station that had it.
+        mac: l2::MacAddr,
+    },
     /// Services, endpoints, the ConfigMap and the first word about speakers have all been told.
     Synced,
+    /// BFD says that this way is down, which was up.
+    BfdDown(bfd::Peer),
+    /// The program is about to end: the BGP sessions leave, while layer 2 still answers.
+    Leaving,
     /// The program ends: withdraw everything.
     Shutdown,
 }
@@ -101,7 +139,13 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// For layer 2.
-    Layer2(Command),
+    Layer2(l2::Command),
+    /// For layer 2: from now on only on these interfaces; empty: on all that are suitable.
+    Interfaces(Vec<String>),
+    /// For BGP.
+    Bgp(crate::bgp::Command),
+    /// For BFD.
+    Bfd(bfd::Command),
     /// Record this Kubernetes Event.
     Record(view::KubernetesEvent),
     /// Log this line.
@@ -179,10 +223,24 @@ pub struct Speaker {
     speakers_told: bool,
     /// What counts for a Service without an endpoints object, if anything.
     without_endpoints: Option<Readiness>,
+    /// What this node would announce, and another does, which comes first.
+    yielded: BTreeSet<IpAddr>,
     /// The addresses that layer 2 announces.
     claims: Claims,
+    /// The only interfaces for layer 2, as it was told.
+    interfaces: Vec<String>,
+    /// The routes that BGP advertises.
+    routes: Routes,
+    /// The BGP peers of this node.
+    peers: Peers,
+    /// Whether [`Self::peers`] may be different from what is configured.
+    peers_stale: bool,
+    /// The labels of this node, as they were last told: a Node that is gone for a moment has the same ones afterwards.
+    labels: BTreeMap<String, String>,
+    /// Whether the BGP sessions were told to leave.
+    left_bgp: bool,
     /// What is urgent.
-    commands: VecDeque<Command>,
+    commands: VecDeque<Effect>,
     /// What can wait.
     words: VecDeque<Effect>,
     updates: u64,
@@ -199,6 +257,12 @@ impl Speaker {
             without_endpoints: params
                 .without_endpoints_ready
                 .then(|| Readiness::on(&params.node_name)),
+            interfaces: Vec::new(),
+            routes: Routes::new(params.bgp_type),
+            peers: Peers::default(),
+            peers_stale: false,
+            labels: BTreeMap::new(),
+            left_bgp: false,
             params,
             phase: Phase::Starting,
             live: LiveConfig::default(),
@@ -208,6 +272,7 @@ impl Speaker {
             entries: BTreeMap::new(),
             sharers: Sharers::new(),
             names: Names::default(),
+            yielded: BTreeSet::new(),
             claims: Claims::default(),
             commands: VecDeque::new(),
             words: VecDeque::new(),
@@ -221,7 +286,10 @@ impl Speaker {
         if self.phase == Phase::Stopped {
             return;
         }
-        if !matches!(event, Event::Synced | Event::Shutdown) {
+        if !matches!(
+            event,
+            Event::Synced | Event::BfdDown(_) | Event::Leaving | Event::Shutdown
+        ) {
             self.updates += 1;
         }
         match event {
@@ -233,13 +301,17 @@ impl Speaker {
                 self.try_held_back(&key);
             }
             Event::Endpoints(endpoints) => {
-                let readiness = Readiness::new(&endpoints.endpoints, &mut self.names);
+                let me = &self.params.node_name;
+                let readiness = Readiness::new(&endpoints.endpoints, me, &mut self.names);
                 self.handle_endpoints(&endpoints.service, Some(readiness));
             }
             Event::EndpointsGone(key) => self.handle_endpoints(&key, None),
             Event::Node(node) => {
                 let shift = self.electorate.set_ready(&node.name, node.ready);
                 self.shift(&shift);
+                if node.name == self.params.node_name {
+                    self.handle_labels(node.labels);
+                }
             }
             Event::NodeGone(name) => {
                 let shift = self.electorate.set_gone(&name);
@@ -247,16 +319,22 @@ impl Speaker {
             }
             Event::Speakers(speakers) => self.handle_speakers(speakers),
             Event::Members(members) => self.handle_members(members),
+            Event::Conflict { ip, other } => self.handle_conflict(ip, &other),
+            Event::ConflictOver { ip, mac } => self.handle_conflict_over(ip, mac),
             Event::Synced => self.handle_synced(),
+            Event::BfdDown(peer) => self.handle_bfd_down(&peer),
+            Event::Leaving => self.leave_bgp(),
             Event::Shutdown => self.handle_shutdown(),
         }
-        self.commands.extend(self.claims.settle());
+        self.commands
+            .extend(self.claims.settle(&self.yielded).map(Effect::Layer2));
+        self.settle_bgp();
     }
 
-    /// Takes the next thing to do. Layer 2's come first, oldest first; then the rest, oldest first.
+    /// Takes the next thing to do. What the protocols have to do comes first, oldest first; then the rest, oldest first.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         if let Some(command) = self.commands.pop_front() {
-            return Some(Effect::Layer2(command));
+            return Some(command);
         }
         let word = self.words.pop_front();
         if word.is_none() {
@@ -292,6 +370,22 @@ impl Speaker {
                 uid: balancer.uid.clone(),
             })
         })
+    }
+
+    /// The routes that this node advertises to its BGP peers, by prefix.
+    pub fn routes(&self) -> impl Iterator<Item = (ipnet::IpNet, Arc<crate::bgp::Attributes>)> + '_ {
+        self.routes.iter()
+    }
+
+    /// The BGP peers of this node, in the order of the configuration.
+    pub fn peers(&self) -> impl Iterator<Item = (crate::bgp::PeerId, &Arc<crate::bgp::Params>)> {
+        self.peers.iter()
+    }
+
+    /// The settings in force; `None`: there is no configuration yet.
+    #[must_use]
+    pub fn settings(&self) -> Option<&crate::config::settings::Settings> {
+        self.live.current().map(|config| &config.settings)
     }
 
     /// What the metrics show.
@@ -409,6 +503,7 @@ impl Speaker {
             return;
         }
         self.phase = Phase::Running;
+        self.peers_stale = true;
         self.say(Record::event(
             "stateSynced",
             "Services, endpoints and speakers are known: announcing",
@@ -418,13 +513,17 @@ impl Speaker {
     }
 
     fn handle_shutdown(&mut self) {
+        self.leave_bgp();
+        self.commands.push_back(Effect::Bfd(bfd::Command::Shutdown));
         self.phase = Phase::Stopped;
         let mut withdrawn: usize = 0;
         for entry in self.entries.values_mut() {
             if let Some(balancer) = &mut entry.balancer
                 && let Some(announced) = balancer.announced.take()
             {
-                self.claims.release(&announced.addresses);
+                if announced.protocol == Protocol::Layer2 {
+                    self.claims.release(&announced.addresses);
+                }
                 withdrawn += 1;
             }
         }
@@ -451,6 +550,9 @@ impl Speaker {
     fn shift(&mut self, shift: &Shift) {
         for key in self.elect_all(shift) {
             self.judge(&key);
+        }
+        if *shift != Shift::None {
+            self.reconsider_yielded();
         }
     }
 }

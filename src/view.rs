@@ -119,6 +119,9 @@ pub struct Node {
     pub ready: bool,
 }
 
+/// The key of the ConfigMap that holds what 0.12's document has no words for; 0.12 does not look at it.
+pub const SETTINGS_KEY: &str = "ferrolb";
+
 /// The ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigMap {
@@ -128,6 +131,8 @@ pub struct ConfigMap {
     pub uid: Arc<str>,
     /// `data.config`; `None` where the key is absent.
     pub config: Option<Arc<str>>,
+    /// `data.ferrolb` ([`SETTINGS_KEY`]); `None` where the key is absent, as with 0.12.
+    pub settings: Option<Arc<str>>,
     /// Where the text begins, for messages: the file's path, or the object.
     pub origin: String,
 }

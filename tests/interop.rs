@@ -361,3 +361,271 @@ fn ping_for_another_name_is_answered_by_neither() {
         assert!(ask(name, at), "{name}");
     }
 }
+
+/// All of them see these, and stay so, without a word of complaint from Go, for that long.
+fn quiet(ours: &[&Ours], go: &[&Go], want: &[&str], time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        for node in ours {
+            assert_eq!(node.members(), names(want), "{}", node.state());
+        }
+        for node in go {
+            assert_eq!(node.members(), names(want), "{}", node.state());
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    for node in go {
+        assert_eq!(node.complaints(), [""; 0], "{}", node.state());
+    }
+}
+
+/// Two of ours that watch each other, and two of Go's, as MetalLB sets them up.
+fn fast_among_go() -> (Ours, Ours, Go, Go) {
+    let mode = with("AAECAwQFBgcICQoLDA0ODw");
+    let (a, first) = pair(mode);
+    let b = Ours::start(mode, "ours-too", address());
+    b.should_join(&[first.address()]);
+    let second = Go::start(mode, "go-too", address(), &[a.address()]);
+    let all = ["go", "go-too", "ours", "ours-too"];
+    all_see(&[&a, &b], &[&first, &second], &all);
+    for node in [&a, &b] {
+        until(
+            "heartbeats",
+            || node.gossip.counters().judged == 1,
+            || node.state(),
+        );
+    }
+    (a, b, first, second)
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn heartbeats_of_ours_are_nothing_to_go_for_a_minute() {
+    // The interop checklist's first item, with heartbeats on: nobody fails to answer, nobody complains.
+    let (a, b, first, second) = fast_among_go();
+    let all = ["go", "go-too", "ours", "ours-too"];
+    quiet(&[&a, &b], &[&first, &second], &all, Duration::from_secs(60));
+    for node in [&a, &b] {
+        let counters = node.gossip.counters();
+        assert!(counters.heartbeat.acks > 550, "{}", node.state());
+        assert_eq!(counters.watched, 1, "the Go nodes are not watched");
+        let swim = counters.swim;
+        assert_eq!(
+            (swim.probes_failed, swim.suspicions, swim.deaths),
+            (0, 0, 0),
+            "{}",
+            node.state()
+        );
+        nothing_dropped(node);
+    }
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn a_death_among_three_of_ours_is_known_to_go_in_a_second() {
+    let mode = with("AAECAwQFBgcICQoLDA0ODw");
+    let (a, b, first, second) = fast_among_go();
+    let c = Ours::start(mode, "ours-three", address());
+    c.should_join(&[first.address()]);
+    let all = ["go", "go-too", "ours", "ours-three", "ours-too"];
+    all_see(&[&a, &b, &c], &[&first, &second], &all);
+    for node in [&a, &b, &c] {
+        until(
+            "heartbeats",
+            || node.gossip.counters().judged == 2,
+            || node.state(),
+        );
+    }
+    let start = Instant::now();
+    drop(c);
+    let left = ["go", "go-too", "ours", "ours-too"];
+    all_see(&[&a, &b], &[&first, &second], &left);
+    let took = start.elapsed();
+    println!("three of ours and two of Go's: all knew of a death after {took:.2?}");
+    assert!(took < Duration::from_secs(2), "{took:?}: {}", first.state());
+    assert_eq!(first.complaints(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn a_go_node_that_takes_over_from_ours_is_left_alone_and_complains_of_nothing() {
+    // A downgrade, and an upgrade back: by leaving, and by SIGKILL.
+    let mode = with("AAECAwQFBgcICQoLDA0ODw");
+    let (a, b, first, _second) = fast_among_go();
+    let at = b.address();
+    let all = ["go", "go-too", "ours", "ours-too"];
+    b.leave();
+    drop(b);
+    let downgraded = Go::start(mode, "ours-too", at, &[first.address()]);
+    all_see(&[&a], &[&first, &downgraded], &all);
+    until(
+        "the end of its heartbeats",
+        || a.gossip.counters().watched == 0,
+        || a.state(),
+    );
+    quiet(&[&a], &[&first], &all, Duration::from_secs(5));
+    // It says once that it refutes what the one before it was.
+    let complaints = downgraded.complaints();
+    assert!(
+        complaints.iter().all(|line| line.contains("Refuting")),
+        "{complaints:?}"
+    );
+    drop(downgraded); // SIGKILL
+    let upgraded = Ours::start(mode, "ours-too", at);
+    upgraded.should_join(&[first.address()]);
+    all_see(&[&a, &upgraded], &[&first], &all);
+    until(
+        "heartbeats again",
+        || a.gossip.counters().judged == 1 && upgraded.gossip.counters().judged == 1,
+        || a.state(),
+    );
+    assert_eq!(a.departures("ours-too"), ["left"]);
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn exchanges_of_both_directions_go_on_without_complaint() {
+    // The checklist's fifth item: each begins one every 30 s.
+    let mode = with("AAECAwQFBgcICQoLDA0ODw");
+    let (ours, go) = pair(mode);
+    let before = ours.gossip.counters();
+    quiet(&[&ours], &[&go], &["go", "ours"], Duration::from_secs(95));
+    let counters = ours.gossip.counters();
+    assert!(
+        counters.streams_out >= before.streams_out + 2,
+        "{}",
+        ours.state()
+    );
+    assert!(
+        counters.streams_in >= before.streams_in + 2,
+        "{}",
+        ours.state()
+    );
+    assert_eq!(counters.swim.merges_refused, 0);
+    nothing_dropped(&ours);
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn we_relay_pings_for_others_and_say_when_nobody_answers() {
+    use ferrolb::memberlist::wire::{IndirectPing, Limits, decode_datagram};
+    // The sixth: to Go through us, to us through Go; and to a Go node that is stopped.
+    let (ours, go) = pair(with(""));
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger
+        .set_read_timeout(Some(Duration::from_millis(1_500)))
+        .unwrap();
+    let limits = Limits {
+        loopback: true,
+        ..Limits::default()
+    };
+    let ask = |relay, target: std::net::SocketAddr, name: &str, nack| {
+        let request = Message::IndirectPing(IndirectPing {
+            seq_no: 7,
+            target: target.ip(),
+            port: target.port(),
+            node: Name::new(name),
+            nack,
+        });
+        let start = Instant::now();
+        stranger.send_to(&encoded(&request), relay).unwrap();
+        let mut buffer = [0; 2048];
+        let answer = stranger.recv_from(&mut buffer).ok().map(|(length, _)| {
+            let datagram = decode_datagram(&buffer[..length], None, &limits).unwrap();
+            datagram.messages[0].clone()
+        });
+        (answer, start.elapsed())
+    };
+    for (relay, target, name) in [
+        (ours.address(), go.address(), "go"),
+        (go.address(), ours.address(), "ours"),
+    ] {
+        let (answer, took) = ask(relay, target, name, true);
+        assert!(
+            matches!(answer, Some(Message::Ack(ref ack)) if ack.seq_no == 7),
+            "{answer:?}"
+        );
+        assert!(took < Duration::from_millis(400), "{took:?}");
+    }
+    go.signal("STOP");
+    let (answer, took) = ask(ours.address(), go.address(), "go", true);
+    assert!(
+        matches!(answer, Some(Message::Nack(nack)) if nack.seq_no == 7),
+        "{answer:?}"
+    );
+    assert!(took >= Duration::from_millis(490), "{took:?}");
+    let (answer, _) = ask(ours.address(), go.address(), "go", false);
+    assert_eq!(answer, None, "no nack where none is wanted");
+    go.signal("CONT");
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn four_that_vote_agree_on_a_death_in_five_seconds_or_so() {
+    // The fifteenth: without confirmations it would take 24 s.
+    let mode = with("AAECAwQFBgcICQoLDA0ODw");
+    let (ours, first) = pair(mode);
+    let second = Go::start(mode, "go-two", address(), &[ours.address()]);
+    let third = Go::start(mode, "go-three", address(), &[ours.address()]);
+    let victim = Go::start(mode, "go-four", address(), &[ours.address()]);
+    let all = ["go", "go-four", "go-three", "go-two", "ours"];
+    all_see(&[&ours], &[&first, &second, &third, &victim], &all);
+    let start = Instant::now();
+    drop(victim);
+    let left = ["go", "go-three", "go-two", "ours"];
+    all_see(&[&ours], &[&first, &second, &third], &left);
+    let took = start.elapsed();
+    println!("four of five agreed on a death after {took:.1?}");
+    assert!(took < Duration::from_secs(16), "{took:?}: {}", ours.state());
+}
+
+#[test]
+#[ignore = "needs Go's memberlist from Debian: run by tests/run"]
+fn fifty_members_are_one_cluster() {
+    // The seventeenth: twenty-five of each; longer exchanges, more repetitions.
+    let mode = with("AAECAwQFBgcICQoLDA0ODw");
+    let seed = Ours::start(mode, "ours-0", address());
+    seed.should_join(&[seed.address()]);
+    let mut ours = vec![seed];
+    let mut go = Vec::new();
+    for i in 1..=25 {
+        go.push(Go::start(
+            mode,
+            &format!("go-{i}"),
+            address(),
+            &[ours[0].address()],
+        ));
+        if i < 25 {
+            let one = Ours::start(mode, &format!("ours-{i}"), address());
+            one.should_join(&[ours[0].address()]);
+            ours.push(one);
+        }
+    }
+    let count = |node: &Ours| node.gossip.counters().members;
+    until(
+        "fifty members",
+        || {
+            ours.iter().all(|node| count(node) == 50)
+                && go.iter().all(|node| node.members().len() == 50)
+        },
+        || ours[0].state(),
+    );
+    let start = Instant::now();
+    drop(ours.pop());
+    until(
+        "forty-nine",
+        || {
+            ours.iter().all(|node| count(node) == 49)
+                && go.iter().all(|node| node.members().len() == 49)
+        },
+        || ours[0].state(),
+    );
+    println!(
+        "fifty members: all knew of a death of ours after {:.2?}",
+        start.elapsed()
+    );
+    for node in &ours {
+        assert_eq!(node.gossip.counters().swim.merges_refused, 0);
+        nothing_dropped(node);
+    }
+}

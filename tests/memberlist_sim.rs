@@ -12,6 +12,9 @@
 #[path = "sim/world.rs"]
 mod world;
 
+#[path = "sim/fast.rs"]
+mod fast;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

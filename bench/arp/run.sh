@@ -4,7 +4,9 @@
 #   bench/arp/run.sh [SECONDS]
 #
 # Prints `name value unit reference ratio`, one figure a line; the reference is the kernel's figure of the same run
-# (medians of ROUNDS rounds, kernel and ours in turns). BIN: where layer2_probe and arp_load are. RESPONDER: another
+# (medians of ROUNDS rounds, kernel and ours in turns). A second reference, in the lines `…_of_floor`, is the smallest
+# responder that a process can be (`arp_load … answer`: a blocking receive and a send): what ours takes more than that is
+# ours, what that takes more than the kernel is the price of answering outside of it. BIN: where layer2_probe and arp_load are. RESPONDER: another
 # program to measure; started in the namespace `$NS`, it must answer for $VIP on eth0 until its input ends.
 set -eu
 
@@ -46,20 +48,31 @@ round() {
     load "$target" saturate "$time" >>"$work/$who.saturate"
 }
 
-mkfifo "$work/input"
-for _ in $(seq "$rounds"); do
-    round kernel $KERNEL
-    # Ours runs only while it is measured: it hears the kernel's requests as well.
-    sh -c "$responder" <"$work/input" >"$work/log" 2>&1 &
+# Starts a responder, which ends with its input, and waits for its first answer.
+start() {
+    sh -c "$1" <"$work/input" >"$work/log" 2>&1 &
     exec 9>"$work/input"
     tries=0
     until load $VIP latency 10 0.2 | grep -q '"answered":[1-9]'; do
         tries=$((tries + 1))
         [ $tries -lt 50 ] || { echo "the responder does not answer for $VIP:" >&2; cat "$work/log" >&2; exit 1; }
     done
-    round ours $VIP
+}
+stop() {
     exec 9>&-
     wait
+}
+
+mkfifo "$work/input"
+for _ in $(seq "$rounds"); do
+    round kernel $KERNEL
+    # The others run only while they are measured: they hear the kernel's requests as well.
+    start "ip netns exec $NS $bin/arp_load eth0 $VIP answer"
+    round floor $VIP
+    stop
+    start "$responder"
+    round ours $VIP
+    stop
 done
 
 # Median of a field over the rounds.
@@ -69,8 +82,11 @@ median() {
 }
 figure() {
     name=$1 unit=$2 file=$3 field=$4
-    awk -v n="$name" -v u="$unit" -v o="$(median "ours.$file" "$field")" -v k="$(median "kernel.$file" "$field")" \
-        'BEGIN { printf "%s %.2f %s %.2f %.2f\n", n, o, u, k, (k > 0 ? o / k : 0) }'
+    for reference in kernel floor; do
+        suffix=; [ $reference = kernel ] || suffix=_of_floor
+        awk -v n="$name$suffix" -v u="$unit" -v o="$(median "ours.$file" "$field")" -v k="$(median "$reference.$file" "$field")" \
+            'BEGIN { printf "%s %.2f %s %.2f %.2f\n", n, o, u, k, (k > 0 ? o / k : 0) }'
+    done
 }
 figure arp_reply_p50_at_1000_per_s us rate1000 p50_us
 figure arp_reply_p99_at_1000_per_s us rate1000 p99_us
@@ -81,9 +97,7 @@ figure arp_replies_at_saturation 1/s saturate replies_per_second
 # Nothing is lost below saturation: half of what the slower of the two managed.
 rate=$(awk -v o="$(median ours.saturate replies_per_second)" -v k="$(median kernel.saturate replies_per_second)" \
     'BEGIN { printf "%d", (o < k ? o : k) / 2 }')
-sh -c "$responder" <"$work/input" >"$work/log" 2>&1 &
-exec 9>"$work/input"
-until load $VIP latency 10 0.2 | grep -q '"answered":[1-9]'; do :; done
+start "$responder"
 load $VIP offered "$rate" "$time" >"$work/half"
 awk -v r="$rate" -v s="$(sed -n 's/.*"sent":\([0-9]*\).*/\1/p' "$work/half")" \
     -v a="$(sed -n 's/.*"answered":\([0-9]*\).*/\1/p' "$work/half")" \

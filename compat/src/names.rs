@@ -68,10 +68,10 @@ pub mod reason {
     pub const CONFIG_HELD_BACK: &str = "ConfigHeldBack";
     /// The kernel answers ARP for addresses that it should leave to the speaker (ours).
     pub const STRICT_ARP_OFF: &str = "StrictARPOff";
+    /// A BGP session of this node is lost (ours).
+    pub const BGP_SESSION_DOWN: &str = "BGPSessionDown";
     /// An interface of the host itself carries an announced address (ours).
     pub const ADDRESS_ON_HOST: &str = "AddressOnHost";
-    /// The pool's protocol is one that this release does not announce (ours).
-    pub const NOT_ANNOUNCED: &str = "NotAnnounced";
 }
 
 /// Metric names.
@@ -90,6 +90,28 @@ pub mod metric {
     pub const CLIENT_CONFIG_STALE: &str = "metallb_k8s_client_config_stale_bool";
     /// Gauge, by service, protocol, node and ip.
     pub const SPEAKER_ANNOUNCED: &str = "metallb_speaker_announced";
+    /// Gauge, by peer (`ip:port`).
+    pub const BGP_SESSION_UP: &str = "metallb_bgp_session_up";
+    /// Gauge, by peer.
+    pub const BGP_ANNOUNCED_PREFIXES_TOTAL: &str = "metallb_bgp_announced_prefixes_total";
+    /// Gauge, by peer.
+    pub const BGP_PENDING_PREFIXES_TOTAL: &str = "metallb_bgp_pending_prefixes_total";
+    /// Counter, by peer.
+    pub const BGP_UPDATES_TOTAL: &str = "metallb_bgp_updates_total";
+    /// Gauge, by peer (`ip`).
+    pub const BFD_SESSION_UP: &str = "metallb_bfd_session_up";
+    /// Counter, by peer.
+    pub const BFD_CONTROL_PACKET_INPUT: &str = "metallb_bfd_control_packet_input";
+    /// Counter, by peer.
+    pub const BFD_CONTROL_PACKET_OUTPUT: &str = "metallb_bfd_control_packet_output";
+    /// Counter, by peer.
+    pub const BFD_ECHO_PACKET_INPUT: &str = "metallb_bfd_echo_packet_input";
+    /// Counter, by peer.
+    pub const BFD_ECHO_PACKET_OUTPUT: &str = "metallb_bfd_echo_packet_output";
+    /// Counter, by peer.
+    pub const BFD_SESSION_UP_EVENTS: &str = "metallb_bfd_session_up_events";
+    /// Counter, by peer.
+    pub const BFD_SESSION_DOWN_EVENTS: &str = "metallb_bfd_session_down_events";
     /// Counter, by ip.
     pub const LAYER2_REQUESTS_RECEIVED: &str = "metallb_layer2_requests_received";
     /// Counter, by ip.

@@ -5,10 +5,13 @@
 //!
 //! Upstream: `configFile` and what it holds in MetalLB 0.12.1's `internal/config`.
 
-use crate::yaml::decode::{self, Decoded, Decoder, Field, GiveUp, Record, Text, TextMap};
-use crate::yaml::{Document, NodeId, Place};
+use crate::yaml::decode::{self, Decoded, Text, TextMap};
+use crate::yaml::{Document, NodeId};
 
-/// A record of the schema: its fields, their names in the text, and their types.
+/// A record of a schema: its fields, their names in the text, and their types.
+///
+/// Exported for texts that are read by the same rules.
+#[macro_export]
 macro_rules! record {
     (
         $(#[$meta:meta])*
@@ -20,19 +23,19 @@ macro_rules! record {
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct $name {
             /// Where the record stands.
-            pub place: Option<Place>,
-            $($(#[$field_meta])* pub $field: Field<$type>,)*
+            pub place: Option<$crate::yaml::Place>,
+            $($(#[$field_meta])* pub $field: $crate::yaml::decode::Field<$type>,)*
         }
 
-        impl Record for $name {
+        impl $crate::yaml::decode::Record for $name {
             const FIELDS: &'static [&'static str] = &[$($key),*];
 
             fn decode_field(
                 &mut self,
                 index: usize,
-                decoder: &mut Decoder<'_>,
-                node: NodeId,
-            ) -> Result<(), GiveUp> {
+                decoder: &mut $crate::yaml::decode::Decoder<'_>,
+                node: $crate::yaml::NodeId,
+            ) -> Result<(), $crate::yaml::decode::GiveUp> {
                 match Self::FIELDS.get(index).copied() {
                     $(Some($key) => decoder.field($key, node, &mut self.$field),)*
                     _ => Ok(()),
@@ -46,14 +49,12 @@ macro_rules! record {
                 }
             }
 
-            fn set_place(&mut self, place: Place) {
+            fn set_place(&mut self, place: $crate::yaml::Place) {
                 self.place = Some(place);
             }
         }
     };
 }
-
-pub(crate) use record;
 
 record! {
     /// The whole document.

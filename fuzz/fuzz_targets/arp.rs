@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock};
 
 use ferrolb::layer2::announced::Announced;
+use ferrolb::layer2::conflict::claim;
 use ferrolb::layer2::responder::{self, Interface};
 use ferrolb::layer2::wire::arp::{Arp, FRAME, Operation};
 use ferrolb::layer2::wire::is_station;
@@ -28,6 +29,9 @@ fuzz_target!(|frame: &[u8]| {
         let mut buffer = [0xa5; FRAME];
         assert_eq!(arp.encode(&mut buffer), FRAME);
         assert_eq!(buffer, frame[..FRAME]);
+    }
+    if let Ok((ip, mac)) = claim(Kind::Arp, frame) {
+        assert!(ip.is_ipv4() && is_station(mac));
     }
     if let Ok(answer) = responder::answer(Kind::Arp, frame, &Interface { mac: HERE }, &ANNOUNCED) {
         let request = decoded.expect("an answer has a request");

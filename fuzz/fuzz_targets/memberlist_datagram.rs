@@ -5,8 +5,9 @@
 use std::sync::LazyLock;
 
 use ferrolb::memberlist::keyring::Keyring;
+use ferrolb::memberlist::wire::kin::Kin;
 use ferrolb::memberlist::wire::{
-    Datagram, Encoder, Limits, MAX_PARTS, decode_datagram, encode_message,
+    Datagram, Encoder, Limits, MAX_PARTS, Message, decode_datagram, encode_message,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -16,6 +17,11 @@ static KEYRING: LazyLock<Keyring> =
 fn check(datagram: Datagram, limits: &Limits) {
     assert!(datagram.messages.len() + datagram.dropped.len() <= MAX_PARTS);
     for message in datagram.messages {
+        if let Message::User(data) = &message
+            && let Some(kin) = Kin::decode(data)
+        {
+            assert_eq!(Kin::decode(&kin.encode()), Some(kin));
+        }
         let mut bytes = Vec::new();
         encode_message(&message, &mut bytes);
         let again = decode_datagram(&bytes, None, limits).expect("what was taken is taken again");
@@ -28,6 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(datagram) = decode_datagram(bytes, None, &limits) {
         check(datagram, &limits);
     }
+    let _ = Kin::decode(bytes);
     let _ = decode_datagram(bytes, Some(&KEYRING), &limits);
     let encoder = Encoder {
         keyring: Some(KEYRING.clone()),

@@ -7,9 +7,10 @@ use std::net::Ipv6Addr;
 use std::sync::{Arc, LazyLock};
 
 use ferrolb::layer2::announced::Announced;
+use ferrolb::layer2::conflict::claim;
 use ferrolb::layer2::responder::{self, Interface};
 use ferrolb::layer2::wire::ndp::{ADVERTISEMENT_FRAME, Solicitation};
-use ferrolb::layer2::wire::rtnl;
+use ferrolb::layer2::wire::{is_station, rtnl};
 use ferrolb::layer2::{Kind, MacAddr};
 use libfuzzer_sys::fuzz_target;
 
@@ -42,6 +43,9 @@ fn sum(frame: &[u8]) -> Option<u16> {
 
 fn check(frame: &[u8]) {
     let decoded = Solicitation::decode(frame);
+    if let Ok((ip, mac)) = claim(Kind::Ndp, frame) {
+        assert!(ip.is_ipv6() && is_station(mac));
+    }
     if let Ok(answer) = responder::answer(Kind::Ndp, frame, &Interface { mac: HERE }, &ANNOUNCED) {
         let solicitation = decoded.expect("an answer has a solicitation");
         let octets = answer.frame.as_bytes();

@@ -9,6 +9,7 @@ use ferrolb_compat::names;
 use super::flags::{self, Common, Environment, OptionError};
 use crate::logging::Threshold;
 use crate::run;
+pub use crate::speaker::BgpType;
 
 /// What the speaker is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Options {
     pub memberlist: Option<Memberlist>,
     /// The label selector of the speakers' pods; `None`: unknown. Also where gossip is off.
     pub speaker_labels: Option<String>,
-    /// The BGP implementation that 0.12 would use. Ours serves both in one way.
+    /// The BGP implementation that 0.12 would use.
     pub bgp_type: BgpType,
 }
 
@@ -48,15 +49,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "none" } else { "***" })
     }
-}
-
-/// `METALLB_BGP_TYPE`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BgpType {
-    /// MetalLB's own BGP.
-    Native,
-    /// BGP by FRR.
-    Frr,
 }
 
 /// The speaker's flags, called by this name.

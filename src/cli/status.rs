@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::run::standalone::status::{ServiceStatus, Status};
+use crate::run::standalone::status::{PeerStatus, ServiceStatus, Status};
 
 /// The heads of the table's columns.
 const HEADS: [&str; 6] = [
@@ -70,6 +70,12 @@ pub(super) fn table(status: &Status) -> String {
         &mut text,
         format_args!("interfaces: {}", interfaces(status)),
     );
+    for peer in &status.peers {
+        line(
+            &mut text,
+            format_args!("peer {}: {}", peer.peer, session(peer)),
+        );
+    }
     for problem in &status.problems {
         line(&mut text, format_args!("problem: {problem}"));
     }
@@ -94,6 +100,24 @@ pub(super) fn table(status: &Status) -> String {
             let _ = write!(out, "{cell:width$}  ");
         }
         line(&mut text, format_args!("{}", out.trim_end()));
+    }
+    text
+}
+
+/// How a peer's session stands.
+fn session(peer: &PeerStatus) -> String {
+    if !peer.up {
+        return "down (see the log)".to_owned();
+    }
+    let mut text = format!("up, {} routes announced", peer.announced);
+    if peer.pending > 0 {
+        text.push_str(&format!(", {} about to be", peer.pending));
+    }
+    if peer.unsendable > 0 {
+        text.push_str(&format!(
+            ", {} that it cannot be told (see the log)",
+            peer.unsendable
+        ));
     }
     text
 }
@@ -181,16 +205,21 @@ pub(super) fn changes(before: &Status, now: &Status) -> String {
             continue;
         }
         match &service.reason {
-            None => line(
-                &mut text,
-                format_args!(
-                    "announce {} ({}, pool {}) on {}",
-                    service.addresses.join(","),
-                    service.service,
-                    service.pool.as_deref().unwrap_or("-"),
-                    interfaces(now),
-                ),
-            ),
+            None => {
+                let way = match service.announced.as_deref() {
+                    Some("bgp") => "by BGP".to_owned(),
+                    _ => format!("on {}", interfaces(now)),
+                };
+                line(
+                    &mut text,
+                    format_args!(
+                        "announce {} ({}, pool {}) {way}",
+                        service.addresses.join(","),
+                        service.service,
+                        service.pool.as_deref().unwrap_or("-"),
+                    ),
+                );
+            }
             Some(reason) => line(
                 &mut text,
                 format_args!("not announced: {}: {reason}", service.service),

@@ -268,3 +268,48 @@ fn programs_of_0_12_are_known_by_name() {
     );
     assert_eq!(Program::named("ferrolb"), None);
 }
+
+#[test]
+fn the_exporter_of_frr_s_figures_takes_upstreams_flags() {
+    use super::frr_metrics::{OptionError, flag_set};
+    use crate::run::frr_metrics::Options;
+    let options = |words: &[&str], env: &[(&str, &str)]| {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Options::new(
+            &flag_set("frr-metrics").parse(&words).unwrap(),
+            &environment(env),
+        )
+    };
+    // As 0.12's manifest calls it.
+    assert_eq!(
+        options(&["--metrics-port=7473"], &[]),
+        Ok(Options {
+            port: 7473,
+            path: "/metrics".to_owned(),
+            speaker_host: None,
+            speaker_port: 7472,
+        })
+    );
+    let host = ("METALLB_HOST", "192.0.2.1");
+    let other = options(
+        &["-speaker-port", "9", "-metrics-path", "/x/m.txt"],
+        &[host],
+    )
+    .unwrap();
+    assert_eq!(other.speaker_host, Some("192.0.2.1".parse().unwrap()));
+    assert_eq!((other.speaker_port, other.path.as_str()), (9, "/x/m.txt"));
+    assert_eq!(
+        options(&["-metrics-port", "65536"], &[]),
+        Err(OptionError::Port("metrics-port", 65536))
+    );
+    for path in ["", "metrics", "/{x}", "/:x", "/*x"] {
+        assert_eq!(
+            options(&["-metrics-path", path], &[]),
+            Err(OptionError::Path(path.to_owned()))
+        );
+    }
+    assert_eq!(
+        options(&["-tls-config-path", "/x"], &[]),
+        Err(OptionError::Tls("/x".to_owned()))
+    );
+}

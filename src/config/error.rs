@@ -34,9 +34,32 @@ impl fmt::Display for Severity {
     }
 }
 
+/// Which text of the ConfigMap a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Key {
+    /// `data.config`: 0.12's document.
+    #[default]
+    Config,
+    /// `data.ferrolb`: the settings.
+    Ferrolb,
+}
+
+impl Key {
+    /// Where it is in the ConfigMap: `data.config`, `data.ferrolb`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "data.config",
+            Self::Ferrolb => "data.ferrolb",
+        }
+    }
+}
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// Which text it is about.
+    pub key: Key,
     /// How bad it is.
     pub severity: Severity,
     /// A stable word for programs: `unknown-field`, `cidr-overlap` …
@@ -56,8 +79,12 @@ pub struct Diagnostic {
 }
 
 impl fmt::Display for Diagnostic {
-    /// One line: `line 12, column 5: address-pools[1].protocol: unknown protocol "layer3": must be layer2 or bgp`.
+    /// One line: `line 12, column 5: address-pools[1].protocol: unknown protocol "layer3": must be layer2 or bgp`. What is
+    /// about the settings begins with `data.ferrolb: `.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key == Key::Ferrolb {
+            write!(f, "{}: ", self.key.as_str())?;
+        }
         if self.line > 0 {
             write!(f, "line {}, column {}: ", self.line, self.column)?;
         }
@@ -108,6 +135,7 @@ impl Refused {
     #[must_use]
     pub fn without_place(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Diagnostic {
+            key: Key::Config,
             severity: Severity::Error,
             code,
             message: message.into(),

@@ -18,13 +18,16 @@ use crate::view;
 /// What became of a ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {
-    /// The same text as the last time: there is nothing to do.
+    /// The same texts as the last time: there is nothing to do.
     Unchanged,
     /// A good configuration: say [`LiveConfig::accept`] or [`LiveConfig::refuse`].
     Candidate(Arc<Config>),
     /// A bad one. The configuration in force stays, and is stale from now on.
     Refused(Refused),
 }
+
+/// What was offered: `config`, the settings, and how it was to be read.
+type Offered = (Option<Arc<str>>, Option<Arc<str>>, Mode);
 
 /// The last good configuration, and whether it is what the cluster says.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +38,8 @@ pub struct LiveConfig {
     candidate: Option<Arc<Config>>,
     /// Whether the candidate was refused at least once.
     refused: bool,
-    /// The text of the last offer; the inner `None` is a ConfigMap without the key.
-    last: Option<(Option<Arc<str>>, Mode)>,
+    /// The texts of the last offer; an inner `None` is a ConfigMap without the key.
+    last: Option<Offered>,
     /// Whether the newest word of the cluster is not what is in force.
     stale: bool,
 }
@@ -47,7 +50,7 @@ impl LiveConfig {
     /// [`Offer::Unchanged`] if it says what the last one said, whatever became of that one. A text that goes back to the
     /// one in force after another was refused is a candidate again, so that its acceptance is told.
     pub fn offer(&mut self, map: &view::ConfigMap, mode: Mode) -> Offer {
-        let offered = Some((map.config.clone(), mode));
+        let offered = Some((map.config.clone(), map.settings.clone(), mode));
         if self.last == offered {
             return Offer::Unchanged;
         }
@@ -55,7 +58,7 @@ impl LiveConfig {
         self.candidate = None;
         self.refused = false;
         let parsed = match &map.config {
-            Some(text) => parse::parse(text, mode),
+            Some(text) => parse::parse_with_settings(text, map.settings.as_deref(), mode),
             None => Err(Refused::without_place(
                 "no-config-key",
                 format!(

@@ -12,14 +12,16 @@ use ferrolb_compat::yaml::fault::Fault;
 use ferrolb_compat::yaml::{Document, NodeId, Place, SyntaxError};
 
 use super::Config;
-use super::error::{Diagnostic, Refused, Severity};
+use super::error::{Diagnostic, Key, Refused, Severity};
 use super::mode::Mode;
+use super::settings::Settings;
 
 mod bfd;
 mod modes;
 mod peers;
 mod pools;
 mod selectors;
+mod settings;
 mod warnings;
 
 #[cfg(test)]
@@ -55,10 +57,31 @@ pub struct Examined {
 /// );
 /// ```
 pub fn parse(text: &str, mode: Mode) -> Result<Config, Refused> {
-    let (_, config, findings) = match Document::parse(text) {
+    parse_with_settings(text, None, mode)
+}
+
+/// Parses the text of the ConfigMap's `config`, and the one of its `ferrolb` if there is such a key.
+///
+/// # Errors
+/// One of them is refused, and so the whole is. The faults of `config` come first.
+pub fn parse_with_settings(
+    text: &str,
+    settings: Option<&str>,
+    mode: Mode,
+) -> Result<Config, Refused> {
+    let (_, mut config, mut findings) = match Document::parse(text) {
         Ok(document) => check(ConfigFile::decode(&document), mode),
         Err(error) => unreadable(error),
     };
+    if let Some(text) = settings {
+        let examined = settings::examine(text, config.as_ref());
+        match (&mut config, examined.settings) {
+            (Some(config), Some(settings)) => config.settings = settings,
+            (_, _) => config = None,
+        }
+        findings.errors.extend(examined.errors);
+        findings.unkept += examined.unkept;
+    }
     let mut errors = findings.errors.into_iter();
     match (errors.next(), config) {
         (None, Some(config)) => Ok(config),
@@ -101,7 +124,27 @@ pub fn takes(raw: &ConfigFile, mode: Mode) -> bool {
     findings.errors.is_empty()
 }
 
-/// The same for a part of a document, such as Helm's values.
+/// What is to say about the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExaminedSettings {
+    /// The settings, where there is no error.
+    pub settings: Option<Settings>,
+    /// The errors.
+    pub errors: Vec<Diagnostic>,
+    /// What works, perhaps not as meant; in the order of the text.
+    pub warnings: Vec<Diagnostic>,
+    /// How many errors there were beyond those that are kept.
+    pub unkept: usize,
+}
+
+/// Parses the text of the ConfigMap's `ferrolb`. `config` is what its `config` means, if that is valid: without it nobody can
+/// say whether a peer exists.
+#[must_use]
+pub fn examine_settings(text: &str, config: Option<&Config>) -> ExaminedSettings {
+    settings::examine(text, config)
+}
+
+/// The same as [`examine`] for a part of a document, such as Helm's values.
 #[must_use]
 pub fn examine_node(document: &Document, node: NodeId, mode: Mode) -> Examined {
     let (raw, config, findings) = check(ConfigFile::decode_node(document, node), mode);
@@ -136,6 +179,7 @@ fn check(decoded: Decoded<ConfigFile>, mode: Mode) -> (ConfigFile, Option<Config
         peers,
         pools,
         bfd_profiles,
+        settings: Settings::default(),
     });
     (raw, config, findings)
 }
@@ -201,6 +245,7 @@ fn diagnostic(
     help: Option<String>,
 ) -> Diagnostic {
     Diagnostic {
+        key: Key::Config,
         severity,
         code,
         message,

@@ -72,6 +72,7 @@ impl Bench {
         self.handle(Event::ConfigMap(ConfigMap {
             key: ObjectKey::new("metallb-system", "config"),
             uid: "config-uid".into(),
+            settings: None,
             config: Some(text.into()),
             origin: "test".to_owned(),
         }));

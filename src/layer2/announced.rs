@@ -16,6 +16,7 @@ pub struct Tally {
     requests_received: AtomicU64,
     responses_sent: AtomicU64,
     gratuitous_sent: AtomicU64,
+    conflicts: AtomicU64,
 }
 
 impl Tally {
@@ -34,6 +35,11 @@ impl Tally {
         self.gratuitous_sent.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Another station has it as well.
+    pub fn conflict(&self) {
+        self.conflicts.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -41,6 +47,7 @@ impl Tally {
             requests_received: self.requests_received.load(Ordering::Relaxed),
             responses_sent: self.responses_sent.load(Ordering::Relaxed),
             gratuitous_sent: self.gratuitous_sent.load(Ordering::Relaxed),
+            conflicts: self.conflicts.load(Ordering::Relaxed),
         }
     }
 }

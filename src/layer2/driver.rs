@@ -4,6 +4,7 @@
 //! send() -> queue --+                                +-> AF_PACKET sockets (gratuitous packets)
 //!                   +-> thread l2-control -----------+-> memberships, Report
 //! rtnetlink --------+        | snapshot: announced addresses, open ports
+//! claims of others -+        |
 //!                            v
 //! AF_PACKET sockets ---> thread l2-responder ---> AF_PACKET sockets (answers)
 //! ```
@@ -35,6 +36,7 @@ use port::{Shared, Snapshot};
 use sys::{Epoll, Waker};
 
 mod control;
+mod ears;
 mod filter;
 mod membership;
 mod netlink;
@@ -161,6 +163,13 @@ impl Layer2 {
         if lock(&self.desk.queue).push(command) {
             self.shared.control.wake();
         }
+    }
+
+    /// From now on only on interfaces with these names, as far as [`Params`] allow them too; empty: on all of these. Never
+    /// blocks.
+    pub fn only(&self, names: Vec<String>) {
+        *lock(&self.desk.only) = Some(names);
+        self.shared.control.wake();
     }
 
     /// The counters of every address that was announced so far, by address; never disturbs the responder.

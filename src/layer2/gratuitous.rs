@@ -28,6 +28,9 @@ pub const INTERVAL: Duration = Duration::from_millis(1100);
 /// Rounds of a burst: at 0, 1.1, 2.2, 3.3 and 4.4 s, the last before the 5 s are over.
 pub const ROUNDS: u8 = 5;
 
+/// With this round (from 0) it is asked as well whether another station has the address: an old owner has given it up by then.
+pub const PROBED: u8 = 2;
+
 /// Frames that may leave at once after a pause: what a small card's transmit ring takes.
 const BUCKET: u32 = 256;
 
@@ -53,24 +56,27 @@ pub enum Input {
     Tick,
 }
 
-/// Send the gratuitous packets of `ip` on `port`: two frames for ARP, one for NDP.
+/// Send the gratuitous packets of `ip` on `port`: two frames for ARP, one for NDP; and one more if it is to be probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Send {
     /// The address.
     pub ip: IpAddr,
     /// Where.
     pub port: Port,
+    /// Ask whether another station has it.
+    pub probe: bool,
 }
 
 impl Send {
     /// How many frames that is.
     #[must_use]
     fn frames(self) -> u32 {
-        match self.port.kind {
+        let gratuitous = match self.port.kind {
             // Upstream: both a request and a reply; some stations learn from the one, some from the other.
             Kind::Arp => 2,
             Kind::Ndp => 1,
-        }
+        };
+        gratuitous + u32::from(self.probe)
     }
 }
 
@@ -273,6 +279,7 @@ impl Machine for Gratuitous {
                 &mut self.first
             };
             let burst = queue.front_mut()?;
+            let probe = burst.round == PROBED;
             let Some(((ip, ip_life), (port, port_life))) = burst.next() else {
                 if let Some(burst) = queue.pop_front() {
                     self.finish(burst);
@@ -285,7 +292,7 @@ impl Machine for Gratuitous {
             {
                 continue;
             }
-            let send = Send { ip, port };
+            let send = Send { ip, port, probe };
             let Some(tokens) = self.tokens.checked_sub(send.frames()) else {
                 burst.back();
                 return None;

@@ -69,6 +69,8 @@ pub enum Input {
     Announce(IpAddr),
     /// It is not any more.
     Withdraw(IpAddr),
+    /// From now on only interfaces with these names, as far as [`Params`] allow them too; empty: all of these.
+    Only(Vec<String>),
     /// What [`Output::ReadArpIgnore`] found: the interfaces of its list on which the kernel answers for any local
     /// address (the greater of `all` and the interface's own `arp_ignore` is 0).
     ArpIgnore(Vec<String>),
@@ -140,6 +142,8 @@ struct Wanted {
 #[derive(Debug)]
 pub struct Interfaces {
     params: Params,
+    /// The only names besides; empty: all.
+    only: Vec<String>,
     links: BTreeMap<u32, Known>,
     /// Every address of the host, by interface.
     addresses: BTreeMap<(IpAddr, u32), Carried>,
@@ -151,7 +155,7 @@ pub struct Interfaces {
     /// Announced addresses on `kube-ipvs0`.
     on_ipvs: BTreeSet<IpAddr>,
     strict_arp_off: bool,
-    /// The missing ones of `params.interfaces` were named.
+    /// The missing ones of those that were asked for by name were named.
     named_once: bool,
     /// When to read `arp_ignore`.
     read_at: Option<Instant>,
@@ -163,6 +167,7 @@ impl Interfaces {
     pub fn new(params: Params) -> Self {
         Self {
             params,
+            only: Vec::new(),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             announced: HashSet::new(),
@@ -268,7 +273,8 @@ impl Interfaces {
         if std::mem::replace(&mut self.named_once, true) {
             return;
         }
-        for name in self.params.interfaces.iter().flatten() {
+        let named = self.params.interfaces.iter().flatten();
+        for name in named.chain(&self.only) {
             if !self.links.values().any(|known| known.link.name == *name) {
                 let msg = format!(
                     "there is no interface {name} yet; it will be used as soon as it appears"
@@ -278,6 +284,21 @@ impl Interfaces {
                     .with("interface", name);
                 self.output.push_back(Output::Report(Report::Log(record)));
             }
+        }
+    }
+
+    fn only(&mut self, now: Instant, names: Vec<String>) {
+        if self.only == names {
+            return;
+        }
+        self.only = names;
+        let indexes: Vec<u32> = self.links.keys().copied().collect();
+        for index in indexes {
+            self.evaluate(now, index);
+        }
+        // Before the first dump nobody knows which are there.
+        if std::mem::take(&mut self.named_once) {
+            self.missing();
         }
     }
 
@@ -321,7 +342,8 @@ impl Interfaces {
             .params
             .interfaces
             .as_ref()
-            .is_none_or(|names| names.contains(&link.name));
+            .is_none_or(|names| names.contains(&link.name))
+            && (self.only.is_empty() || self.only.contains(&link.name));
         if !link.up || link.loopback || link.no_arp || is_port || !named {
             return None;
         }
@@ -567,6 +589,7 @@ impl Machine for Interfaces {
                     self.announcement(now, ip);
                 }
             }
+            Input::Only(names) => self.only(now, names),
             Input::ArpIgnore(open) => self.strict_arp(open),
             Input::Tick => self.tick(now),
         }

@@ -4,7 +4,6 @@
 //! the frame it returns.
 
 use pnet_base::MacAddr;
-use pnet_packet::Packet;
 use pnet_packet::ethernet::{EtherType, EthernetPacket};
 
 pub mod arp;
@@ -146,9 +145,4 @@ impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Frame").field(&self.as_bytes()).finish()
     }
-}
-
-/// The octets after the header of a packet whose header is `header` octets long.
-pub(super) fn after<P: Packet>(packet: &P, header: usize) -> Result<&[u8], Error> {
-    packet.packet().get(header..).ok_or(Error::Truncated)
 }

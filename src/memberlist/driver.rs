@@ -3,13 +3,15 @@
 //! ```text
 //!  peers() ── newest counts ──> +--- thread "gossip", a runtime of its own ----------------+
 //!  leave() ───────────────────> |  member: the machine; reads and writes datagrams         | ── Standing, newest counts ──>
+//!  fast    ── newest counts ──> |                                                         |
 //!                               |    ^ stream events (bounded; full: the stream waits)     | ── Record ──>
 //!                               |  accept ── a task for each stream, at most STREAMS_IN    | ── Figures (atomics) ──>
 //!                               |  dials  ── a task for each stream, at most STREAMS_OUT   |
 //!                               +----------------------------------------------------------+
 //! ```
 //!
-//! A thread of its own, because a member that answers late is a suspect: no work of the speaker may delay an answer.
+//! A thread of its own, because a member that answers late is a suspect: no work of the speaker may delay an answer. It asks
+//! for short turns on the processor, and so gets them soon, also where all processors are busy.
 //!
 //! The sockets are bound by [`Gossip::start`], so that a port that another has is known at once; nothing is said or
 //! answered before the first [`Gossip::peers`]. A speaker calls that when it is ready to announce: from then on the others
@@ -32,17 +34,21 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use pnet_base::MacAddr;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::directory::Directory;
 use super::keyring::{Keyring, NonceBytes};
 use super::standing::Standing;
 use super::swim;
 use super::wire::{Encoder, Limits, Name};
 use crate::journal::{Level, Record};
+use crate::turns::ask_for_short_turns;
 
 mod figures;
 mod member;
@@ -148,6 +154,9 @@ pub struct Gossip {
     address: SocketAddr,
     peers: watch::Sender<Peers>,
     leave: mpsc::Sender<oneshot::Sender<()>>,
+    fast: watch::Sender<bool>,
+    stations: watch::Sender<Vec<MacAddr>>,
+    directory: Arc<ArcSwap<Directory>>,
     standing: watch::Receiver<Standing>,
     figures: Arc<Figures>,
 }
@@ -201,6 +210,9 @@ impl Gossip {
         }
         let (peers, peers_told) = watch::channel(Peers::Unsaid);
         let (leave, leaves) = mpsc::channel(4);
+        let (fast, fast_told) = watch::channel(true);
+        let (stations, stations_told) = watch::channel(Vec::new());
+        let directory = Arc::new(ArcSwap::from_pointee(Directory::default()));
         let (standing, told) = watch::channel(Standing::default());
         let figures = Arc::new(Figures::default());
         let mut machine = swim::Params::lan(params.name, address, params.key.is_some());
@@ -217,19 +229,31 @@ impl Gossip {
                 random,
             },
             standing,
+            directory: directory.clone(),
             figures: figures.clone(),
             journal,
         };
         std::thread::Builder::new()
             .name("gossip".to_owned())
             .spawn(move || {
-                runtime.block_on(member::run(set_up, datagrams, streams, peers_told, leaves));
+                // Without it everything works, only later on a busy processor.
+                let _ = ask_for_short_turns();
+                let told = member::Told {
+                    peers: peers_told,
+                    leaves,
+                    fast: fast_told,
+                    stations: stations_told,
+                };
+                runtime.block_on(member::run(set_up, datagrams, streams, told));
             })
             .map_err(cannot("start its thread"))?;
         Ok(Self {
             address,
             peers,
             leave,
+            fast,
+            stations,
+            directory,
             standing: told,
             figures,
         })
@@ -251,6 +275,24 @@ impl Gossip {
             None if *told == Peers::Unsaid => *told = Peers::Unknown,
             None => {}
         });
+    }
+
+    /// Whether speakers of our kind are watched by heartbeats, and so found dead in less than half a second; it is so unless
+    /// this says otherwise. Go's speakers are never watched.
+    pub fn set_fast_detection(&self, on: bool) {
+        self.fast
+            .send_if_modified(|fast| std::mem::replace(fast, on) != on);
+    }
+
+    /// The Ethernet addresses from which this node announces: speakers of our kind are told.
+    pub fn stations(&self, stations: Vec<MacAddr>) {
+        self.stations.send_replace(stations);
+    }
+
+    /// The node whose speaker has this station; `known_as`: addresses by which this host knows it.
+    #[must_use]
+    pub fn who(&self, station: MacAddr, known_as: &[IpAddr]) -> Option<Arc<str>> {
+        self.directory.load().who(station, known_as)
     }
 
     /// What may be concluded so far, and from now on: the newest counts.

@@ -61,8 +61,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pnet_base::MacAddr;
+
 use crate::journal;
 use crate::machine::Machine;
+use crate::memberlist::heartbeat::Heartbeat;
+use crate::memberlist::wire::kin::Abilities;
 use crate::memberlist::wire::{Alive, MAX_OWN_INCARNATION, Message, Name, Versions};
 
 mod broadcasts;
@@ -70,6 +74,8 @@ mod broadcasts;
 mod claims;
 
 mod exchange;
+
+mod fast;
 
 mod gossip;
 
@@ -79,9 +85,9 @@ mod params;
 
 mod probe;
 
-mod random;
-
 mod stall;
+
+mod stations;
 
 mod suspicion;
 
@@ -94,11 +100,12 @@ use broadcasts::Broadcasts;
 use exchange::{Dial, Joins};
 use members::Members;
 use probe::{Probe, Relay};
+use stations::Stations;
 use suspicion::Suspicion;
 
+pub use crate::memberlist::random::Random;
 pub use members::Member;
 pub use params::Params;
-pub use random::Random;
 
 /// Shortest time between two lines of the log about the same kind of trouble.
 const QUIET: Duration = Duration::from_secs(60);
@@ -150,6 +157,10 @@ pub enum Input {
     Peers(Vec<SocketAddr>),
     /// This member is dead, by better evidence than ours. Told to all; if it is alive it refutes.
     Condemn(Name),
+    /// Whether to watch others of our kind by heartbeats, and to be watched. Nothing happens where [`Params::kin`] is `None`.
+    FastDetection(bool),
+    /// The Ethernet addresses from which this node announces: others of our kind are told.
+    Stations(Vec<MacAddr>),
     /// Tell the others that we leave. Answered by [`Output::LeaveDone`].
     Leave,
 }
@@ -186,6 +197,13 @@ pub enum Output {
         /// How many did not.
         failed: usize,
     },
+    /// A member of our kind announces from these Ethernet addresses.
+    Stations {
+        /// Who.
+        name: Name,
+        /// All of them.
+        stations: Vec<MacAddr>,
+    },
     /// The others know that we leave, as far as can be known: the sockets may be closed.
     LeaveDone,
     /// Something for the log.
@@ -201,6 +219,8 @@ pub struct Packet {
     pub parts: Vec<Arc<[u8]>>,
     /// Whether to add a checksum.
     pub crc: bool,
+    /// Too short for compression to gain anything, and one of many: not to be tried.
+    pub brief: bool,
 }
 
 /// A change in the set of members, our own included.
@@ -273,6 +293,8 @@ pub struct Counters {
     pub merges_refused: u64,
     /// Times that we did not run when we should have.
     pub stalls: u64,
+    /// Members that we declared dead because heartbeats found them silent.
+    pub silences: u64,
 }
 
 /// What is said at most every [`QUIET`].
@@ -337,6 +359,12 @@ pub struct Swim {
     peers: BTreeSet<SocketAddr>,
     rejoin_at: Instant,
     rejoined: Option<Instant>,
+
+    heartbeat: Heartbeat,
+    /// The members changed since the heartbeats were told.
+    census_changed: bool,
+    told_widely: Option<Instant>,
+    stations: Stations,
 }
 
 impl Swim {
@@ -344,6 +372,14 @@ impl Swim {
     #[must_use]
     pub fn new(now: Instant, params: Params, mut random: Random) -> Self {
         let start = |random: &mut Random, interval| now + random.within(interval);
+        let heartbeat = Heartbeat::new(
+            now,
+            params.name.clone(),
+            params.heartbeat.clone(),
+            params.kin.is_some_and(|kin| kin.fast),
+            // Numbers of its own: what one draws does not move the other's.
+            Random::seeded(random.clone().bits()),
+        );
         let mut swim = Self {
             probe_at: start(&mut random, params.probe_interval),
             gossip_at: start(&mut random, params.gossip_interval),
@@ -372,6 +408,10 @@ impl Swim {
             joins: Joins::default(),
             peers: BTreeSet::new(),
             rejoined: None,
+            heartbeat,
+            census_changed: true,
+            told_widely: None,
+            stations: Stations::new(now),
             params,
         };
         let own = swim.own_claim();
@@ -429,7 +469,7 @@ impl Swim {
             node: self.params.name.clone(),
             addr: self.params.advertise.ip(),
             port: self.params.advertise.port(),
-            meta: Vec::new(),
+            meta: self.params.kin.map(Abilities::to_meta).unwrap_or_default(),
             vsn: Versions::OURS,
         }
     }
@@ -468,6 +508,8 @@ impl Swim {
         self.sync_tick();
         self.rejoin_tick();
         self.dial_joins();
+        self.heartbeat_tick();
+        self.stations_tick();
         self.finish_leave();
     }
 
@@ -501,6 +543,8 @@ impl Machine for Swim {
             Input::Join(addresses) => self.join(addresses),
             Input::Peers(addresses) => self.set_peers(addresses),
             Input::Condemn(name) => self.condemn(name),
+            Input::FastDetection(on) => self.set_fast(on),
+            Input::Stations(stations) => self.set_stations(stations),
             Input::Leave => self.leave(),
         }
         self.run_timers();
@@ -523,6 +567,8 @@ impl Machine for Swim {
             self.relays.front().map(|relay| relay.until),
             self.suspicions.values().map(Suspicion::deadline).min(),
             self.dials.values().map(|dial| dial.until).min(),
+            self.heartbeat.next_deadline(),
+            self.stations_deadline(),
         ]
         .into_iter()
         .flatten()

@@ -43,6 +43,8 @@ mod datagram;
 
 mod encoder;
 
+pub mod kin;
+
 pub mod message;
 
 mod msgpack;

@@ -117,6 +117,7 @@ fn layer_2_counts_by_address_from_the_first_packet_on() {
                 requests_received: 5,
                 responses_sent: 4,
                 gratuitous_sent: 0,
+                conflicts: 0,
             },
         ),
         (
@@ -125,6 +126,7 @@ fn layer_2_counts_by_address_from_the_first_packet_on() {
                 requests_received: 0,
                 responses_sent: 0,
                 gratuitous_sent: 12,
+                conflicts: 0,
             },
         ),
     ];

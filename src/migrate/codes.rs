@@ -318,7 +318,7 @@ pub const CODES: &[Code] = &[
         "MIG047",
         Warning,
         "settings of FerroLB's own",
-        "The ConfigMap's key `ferrolb` holds settings that MetalLB does not have. They are not converted, but for those that the target has as well.",
+        "The ConfigMap's key `ferrolb` holds settings that MetalLB does not have. They are not converted; the message says what newer releases have instead.",
     ),
     code(
         "MIG048",

@@ -3,6 +3,7 @@
 //! ```text
 //!  cluster ── Change (bounded by the cluster) ──> drive ── Command ──> layer 2 (never waits)
 //!  layer 2 ── Report (REPORTS; full: dropped, counted) ──> drive
+//!  drive ── Command ──> BGP, BFD (never wait)      BGP, BFD ── Report (REPORTS) ──> drive
 //!  drive ── addresses of the speakers' pods ──> gossip ── Standing (newest counts) ──> drive
 //!  drive ── Record ──> Cluster::record      drive ── Log ──> Journal      drive ── announcements ──> metrics
 //! ```
@@ -10,9 +11,10 @@
 //! Gossip begins when everything else is known: from then on the others leave to this speaker what is its own, so it must
 //! be ready to announce it.
 //!
-//! Cancel: on `stop` [`drive`] leaves the gossip, withdraws everything when the others have had time to announce, and ends
-//! when they know, at most about a second later. Whoever owns layer 2 shuts it down then, so that an address is silent
-//! here before the process is gone. A Pod is given 2 s for all of it. Without gossip it takes milliseconds.
+//! Cancel: on `stop` [`drive`] lets the BGP sessions leave and leaves the gossip, both at once, withdraws everything when the
+//! others have had time to announce, and ends when they know, at most about a second later. Whoever owns layer 2 shuts it
+//! down then, so that an address is silent here before the process is gone, and waits for what BGP and BFD still have to
+//! say. A Pod is given 2 s for all of it ([`END`]). Without gossip and graceful shutdown it takes milliseconds.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -21,26 +23,33 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ferrolb_compat::names;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Ended, Process, Seat};
+use crate::bfd::driver::Bfd;
+use crate::bgp::PeerId;
+use crate::bgp::driver::Bgp;
 use crate::cli::speaker::{Memberlist, Options};
 use crate::cluster::kubernetes::{Interests, Kubernetes, Services};
 use crate::cluster::{Change, Cluster, Kind};
 use crate::http::{self, Health};
+use crate::journal::{Level, Record};
 use crate::layer2::driver::Layer2;
-use crate::layer2::{self, Command, Report};
+use crate::layer2::{self, Command, MacAddr, Report};
 use crate::logging::Journal;
 use crate::memberlist::driver::{Gossip, Params as GossipParams};
 use crate::memberlist::keyring::Keyring;
 use crate::memberlist::standing::Standing;
 use crate::memberlist::wire::{Limits, Name};
 use crate::metrics::{self, Exposition, Registry, Type};
-use crate::speaker::{Effect, Event, Params, Speaker};
+use crate::speaker::{Announcement, Claimant, Effect, Event, Params, Speaker};
 use crate::view::{KubernetesEvent, ObjectKey, ObjectReference};
+use crate::{bfd, bgp};
 
-/// Reports of layer 2 that may wait. Each is said once for a cause: there are as many as interfaces, not as packets.
+/// Reports of a protocol that may wait. Each is said once for a cause: there are as many as interfaces or peers, not as
+/// packets.
 pub const REPORTS: usize = 256;
 
 /// Changes that are taken between two looks at everything else.
@@ -65,6 +74,9 @@ const LINGER: Duration = Duration::from_millis(250);
 /// How long the farewell may take in all.
 const FAREWELL: Duration = Duration::from_millis(1500);
 
+/// How long the end may take in all: a Pod is killed after 2 s.
+const END: Duration = Duration::from_millis(1900);
+
 /// Memberlist's own port.
 const MEMBERLIST_PORT: u16 = 7946;
 
@@ -76,6 +88,15 @@ pub trait Membership {
     /// The addresses that should be members; `None`: nobody can tell. The first call begins the gossip, each further one is
     /// a hint that something changed.
     fn peers(&self, addresses: Option<&BTreeSet<IpAddr>>);
+
+    /// Whether dead speakers of our kind are to be noticed in less than half a second.
+    fn set_fast_detection(&self, on: bool);
+
+    /// The Ethernet addresses from which this node announces.
+    fn stations(&self, stations: &[MacAddr]);
+
+    /// The node whose speaker has this station; `known_as`: addresses by which this host knows it.
+    fn who(&self, station: MacAddr, known_as: &[IpAddr]) -> Option<Arc<str>>;
 
     /// Tells the others that this speaker leaves, the first of them at once, and waits until all know.
     fn leave(&self) -> impl Future<Output = ()> + Send;
@@ -93,20 +114,52 @@ impl Membership for Arc<Gossip> {
         Gossip::peers(self, addresses.map(|all| all.iter().map(peer).collect()));
     }
 
+    fn set_fast_detection(&self, on: bool) {
+        Gossip::set_fast_detection(self, on);
+    }
+
+    fn stations(&self, stations: &[MacAddr]) {
+        Gossip::stations(self, stations.to_vec());
+    }
+
+    fn who(&self, station: MacAddr, known_as: &[IpAddr]) -> Option<Arc<str>> {
+        Gossip::who(self, station, known_as)
+    }
+
     fn leave(&self) -> impl Future<Output = ()> + Send {
         Gossip::leave(self)
     }
 }
 
-/// What a speaker deals with besides its cluster's changes.
+/// A protocol: hands over what it is to do, and hears what it has to say.
 #[derive(Debug)]
-pub struct World<C, S, G> {
+pub struct Protocol<S, R> {
+    /// Hands over a command; must not wait.
+    pub send: S,
+    /// What it has to say.
+    pub reports: mpsc::Receiver<R>,
+}
+
+/// Takes the only interfaces for layer 2; must not wait.
+pub type Interfaces = Box<dyn FnMut(Vec<String>) + Send>;
+
+/// Takes all that is announced, whenever it may have changed.
+pub type Announced = Box<dyn FnMut(&[Announcement]) + Send>;
+
+/// What a speaker deals with besides its cluster's changes.
+pub struct World<C, S, B, F, G> {
     /// Where Events go.
     pub cluster: C,
-    /// Hands a command to layer 2; must not wait.
-    pub send: S,
-    /// What layer 2 has to say.
-    pub reports: mpsc::Receiver<Report>,
+    /// Layer 2.
+    pub layer2: Protocol<S, Report>,
+    /// The interfaces of layer 2, where there is one.
+    pub interfaces: Option<Interfaces>,
+    /// BGP.
+    pub bgp: Protocol<B, bgp::Report>,
+    /// BFD.
+    pub bfd: Protocol<F, bfd::Report>,
+    /// Who else wants to know what is announced, some moments after it is.
+    pub announced: Option<Announced>,
     /// The other speakers; `None`: gossip is off.
     pub gossip: Option<G>,
 }
@@ -115,17 +168,27 @@ pub struct World<C, S, G> {
 ///
 /// The cluster must say [`Change::Synced`] of each [`Kind`]; for [`Kind::Speakers`] a first [`Change::Speakers`] will do, or
 /// with gossip its first conclusion. `node` is this node, for Events about it.
-pub async fn drive<C: Cluster, S: FnMut(Command), G: Membership>(
+pub async fn drive<C, S, B, F, G>(
     speaker: Speaker,
     node: Arc<str>,
     mut changes: mpsc::Receiver<Change>,
-    world: World<C, S, G>,
+    world: World<C, S, B, F, G>,
     seat: Seat<metrics::Speaker>,
-) -> Ended {
+) -> Ended
+where
+    C: Cluster,
+    S: FnMut(Command),
+    B: FnMut(bgp::Command),
+    F: FnMut(bfd::Command),
+    G: Membership,
+{
     let World {
         cluster,
-        send,
-        mut reports,
+        mut layer2,
+        interfaces,
+        mut bgp,
+        mut bfd,
+        announced,
         gossip,
     } = world;
     let mut standing = gossip.as_ref().map(Membership::standing);
@@ -133,7 +196,12 @@ pub async fn drive<C: Cluster, S: FnMut(Command), G: Membership>(
         speaker,
         node,
         cluster,
-        send,
+        layer2: layer2.send,
+        interfaces,
+        bgp: bgp.send,
+        bfd: bfd.send,
+        announced,
+        begun: BTreeSet::new(),
         gossip,
         peers: None,
         seat,
@@ -141,7 +209,6 @@ pub async fn drive<C: Cluster, S: FnMut(Command), G: Membership>(
         publish_at: None,
     };
     let mut beat = tokio::time::interval(Duration::from_secs(1));
-    let mut reporting = true;
     let ended = loop {
         driver.seat.health.beat();
         let publish_at = driver.publish_at;
@@ -160,10 +227,9 @@ pub async fn drive<C: Cluster, S: FnMut(Command), G: Membership>(
                 driver.publish();
                 continue;
             }
-            report = reports.recv(), if reporting => match report {
-                Some(report) => driver.report(&report),
-                None => reporting = false,
-            },
+            Some(report) = bfd.reports.recv() => driver.bfd_report(report),
+            Some(report) = bgp.reports.recv() => driver.bgp_report(report),
+            Some(report) = layer2.reports.recv() => driver.report(&report),
             change = changes.recv() => match change {
                 Some(change) => driver.take(change),
                 None => break Ended::SourceGone,
@@ -209,11 +275,17 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-struct Driver<C, S, G> {
+struct Driver<C, S, B, F, G> {
     speaker: Speaker,
     node: Arc<str>,
     cluster: C,
-    send: S,
+    layer2: S,
+    interfaces: Option<Interfaces>,
+    bgp: B,
+    bfd: F,
+    announced: Option<Announced>,
+    /// The BGP peers that were begun, perhaps in place of others with the same number, and have not said anything since.
+    begun: BTreeSet<PeerId>,
     gossip: Option<G>,
     /// The addresses that should be in the gossip, as they were last told; `None`: nothing was told yet.
     peers: Option<Option<BTreeSet<IpAddr>>>,
@@ -224,7 +296,14 @@ struct Driver<C, S, G> {
     publish_at: Option<Instant>,
 }
 
-impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
+impl<C, S, B, F, G> Driver<C, S, B, F, G>
+where
+    C: Cluster,
+    S: FnMut(Command),
+    B: FnMut(bgp::Command),
+    F: FnMut(bfd::Command),
+    G: Membership,
+{
     fn take(&mut self, change: Change) {
         let event = match change {
             Change::ConfigMap(map) => Event::ConfigMap(map),
@@ -283,6 +362,8 @@ impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
             self.handle(Event::Shutdown);
             return self.publish();
         };
+        // Routers go elsewhere at once, and need not wait for the gossip.
+        self.handle(Event::Leaving);
         let mut leaving = std::pin::pin!(tokio::time::timeout(FAREWELL, gossip.leave()));
         let left = tokio::time::timeout(LINGER, &mut leaving).await.is_ok();
         self.handle(Event::Shutdown);
@@ -307,9 +388,34 @@ impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
 
     fn handle(&mut self, event: Event) {
         self.speaker.handle(event);
+        if let Some(gossip) = &self.gossip
+            && let Some(settings) = self.speaker.settings()
+        {
+            gossip.set_fast_detection(settings.gossip.fast_detection);
+        }
         while let Some(effect) = self.speaker.poll_effect() {
             match effect {
-                Effect::Layer2(command) => (self.send)(command),
+                Effect::Layer2(command) => (self.layer2)(command),
+                Effect::Interfaces(names) => {
+                    if let Some(interfaces) = &mut self.interfaces {
+                        interfaces(names);
+                    }
+                }
+                Effect::Bgp(command) => {
+                    match &command {
+                        bgp::Command::Peer(id, _) => {
+                            self.begun.insert(*id);
+                        }
+                        bgp::Command::PeerGone(id) => {
+                            self.begun.remove(id);
+                        }
+                        bgp::Command::Route(..)
+                        | bgp::Command::BfdDown(_)
+                        | bgp::Command::Shutdown => {}
+                    }
+                    (self.bgp)(command);
+                }
+                Effect::Bfd(command) => (self.bfd)(command),
                 Effect::Record(event) => self.cluster.record(event),
                 Effect::Log(record) => self.seat.journal.write(record),
             }
@@ -322,6 +428,28 @@ impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
             Report::StrictArpOff { .. } => self.seat.metrics.set_strict_arp_off(true),
             Report::StrictArpMended => self.seat.metrics.set_strict_arp_off(false),
             Report::Log(_) | Report::AddressOnHost { .. } | Report::AddressOffHost { .. } => {}
+            Report::Stations(stations) => {
+                if let Some(gossip) = &self.gossip {
+                    gossip.stations(stations);
+                }
+            }
+            Report::Conflict {
+                ip,
+                mac,
+                interface,
+                known_as,
+            } => {
+                let gossip = self.gossip.as_ref();
+                let other = Claimant {
+                    mac: *mac,
+                    interface: Arc::from(interface.as_str()),
+                    node: gossip.and_then(|gossip| gossip.who(*mac, known_as)),
+                };
+                self.handle(Event::Conflict { ip: *ip, other });
+            }
+            Report::ConflictOver { ip, mac } => {
+                self.handle(Event::ConflictOver { ip: *ip, mac: *mac });
+            }
         }
         self.seat.journal.write(report.record());
         let Some(reason) = report.event_reason() else {
@@ -337,6 +465,61 @@ impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
         }
     }
 
+    /// BGP has something to say. That a session is lost is an Event on the Node: the Events of one text are counted, not
+    /// repeated.
+    fn bgp_report(&mut self, report: bgp::Report) {
+        match report {
+            bgp::Report::Log(record) => self.seat.journal.write(record),
+            // The session's own lines say both.
+            bgp::Report::Up(id) => {
+                self.begun.remove(&id);
+            }
+            bgp::Report::Down(id, why) => {
+                // Of one that is no peer any more, or that made room for itself with other parameters, nobody needs to know.
+                let as_wished = self.begun.remove(&id);
+                if let Some(peer) = self.peer_name(id).filter(|_| !as_wished) {
+                    self.cluster.record(KubernetesEvent {
+                        about: self.this_node(),
+                        warning: true,
+                        reason: names::reason::BGP_SESSION_DOWN,
+                        message: format!("BGP session with {peer} is down: {why}"),
+                    });
+                }
+            }
+        }
+    }
+
+    fn peer_name(&self, id: PeerId) -> Option<String> {
+        let mut peers = self.speaker.peers();
+        peers.find_map(|(known, params)| (known == id).then(|| params.name()))
+    }
+
+    /// BFD has something to say: that a way is broken takes its peers' sessions down.
+    fn bfd_report(&mut self, report: bfd::Report) {
+        match report {
+            bfd::Report::Log(record) => self.seat.journal.write(record),
+            bfd::Report::Up(peer) => self
+                .seat
+                .journal
+                .write(Record::event("bfdSessionUp", "BFD session up").with("peer", peer.address)),
+            bfd::Report::Down(peer, reason) => {
+                if reason.is_failure() {
+                    self.handle(Event::BfdDown(peer.clone()));
+                }
+                let level = match reason.is_failure() {
+                    true => Level::Warn,
+                    false => Level::Info,
+                };
+                self.seat.journal.write(
+                    Record::event("bfdSessionDown", "BFD session down")
+                        .at(level)
+                        .with("peer", peer.address)
+                        .with("reason", reason),
+                );
+            }
+        }
+    }
+
     /// The Services whose address it is about; else this node.
     fn concerned(&self, report: &Report) -> Vec<ObjectReference> {
         let services: Vec<ObjectReference> = match report {
@@ -344,25 +527,36 @@ impl<C: Cluster, S: FnMut(Command), G: Membership> Driver<C, S, G> {
             Report::Log(_)
             | Report::StrictArpOff { .. }
             | Report::StrictArpMended
-            | Report::AddressOffHost { .. } => Vec::new(),
+            | Report::AddressOffHost { .. }
+            | Report::Conflict { .. }
+            | Report::ConflictOver { .. }
+            | Report::Stations(_) => Vec::new(),
         };
         if services.is_empty() {
-            // The kubelet's own Events about its Node carry the name as uid, and that is what `kubectl describe` looks for.
-            vec![ObjectReference {
-                kind: "Node",
-                key: ObjectKey::new("", &self.node),
-                uid: self.node.clone(),
-            }]
+            vec![self.this_node()]
         } else {
             services
         }
     }
 
+    /// The kubelet's own Events about its Node carry the name as uid, and that is what `kubectl describe` looks for.
+    fn this_node(&self) -> ObjectReference {
+        ObjectReference {
+            kind: "Node",
+            key: ObjectKey::new("", &self.node),
+            uid: self.node.clone(),
+        }
+    }
+
     fn publish(&mut self) {
         self.publish_at = None;
+        let announcements: Vec<Announcement> = self.speaker.announcements().collect();
+        if let Some(announced) = &mut self.announced {
+            announced(&announcements);
+        }
         self.seat
             .metrics
-            .publish(self.speaker.stats(), self.speaker.announcements().collect());
+            .publish(self.speaker.stats(), announcements);
     }
 }
 
@@ -379,6 +573,7 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
 
     let (report, reports) = mpsc::channel(REPORTS);
     let layer2 = Arc::new(Layer2::start(layer2::driver::Params::default(), report)?);
+    let routing = Routing::start()?;
     let figures = Arc::new(metrics::Speaker::new(node.clone()));
     let health = Arc::new(Health::new(&[
         Kind::ConfigMap,
@@ -388,6 +583,7 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
     let mut registry = Registry::of_process("speaker", journal.clone());
     registry.add(figures.clone());
     registry.add(layer2_figures(&layer2));
+    routing.register(&mut registry);
     let gossip = match &options.memberlist {
         Some(memberlist) => Some(start_gossip(&node, memberlist, &journal)?),
         None => None,
@@ -431,6 +627,7 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
     let speaker = Speaker::new(Params {
         node_name: node.clone(),
         without_endpoints_ready: false,
+        bgp_type: options.bgp_type,
     });
     let seat = Seat {
         journal,
@@ -438,16 +635,36 @@ pub async fn main(options: Options, process: Process) -> anyhow::Result<()> {
         health,
         stop,
     };
+    let ending = Ending::watch(&seat.stop);
+    let Routing {
+        bgp,
+        bgp_reports,
+        bfd,
+        bfd_reports,
+    } = routing;
     let world = World {
         cluster,
-        send: |command| layer2.send(command),
-        reports,
+        layer2: Protocol {
+            send: |command| layer2.send(command),
+            reports,
+        },
+        interfaces: Some(only_on(&layer2)),
+        bgp: Protocol {
+            send: |command| bgp.send(command),
+            reports: bgp_reports,
+        },
+        bfd: Protocol {
+            send: |command| bfd.send(command),
+            reports: bfd_reports,
+        },
+        announced: None,
         gossip,
     };
     let ended = drive(speaker, node, changes, world, seat).await;
     if let Some(layer2) = Arc::into_inner(layer2) {
         layer2.shutdown();
     }
+    ending.last_words(bgp, bfd).await;
     match ended {
         Ended::Stopped => Ok(()),
         Ended::SourceGone => Err(anyhow::anyhow!("the watches of the API server have ended")),
@@ -480,6 +697,88 @@ fn start_gossip(
     };
     let gossip = Gossip::start(params, super::as_function(journal))?;
     Ok(Arc::new(gossip))
+}
+
+/// How layer 2 is told its interfaces, as long as there is a layer 2.
+pub fn only_on(layer2: &Arc<Layer2>) -> Interfaces {
+    let layer2 = Arc::downgrade(layer2);
+    Box::new(move |names| {
+        if let Some(layer2) = layer2.upgrade() {
+            layer2.only(names);
+        }
+    })
+}
+
+/// BGP and BFD at work.
+#[derive(Debug)]
+pub struct Routing {
+    /// BGP.
+    pub bgp: Bgp,
+    /// What it has to say.
+    pub bgp_reports: mpsc::Receiver<bgp::Report>,
+    /// BFD.
+    pub bfd: Arc<Bfd>,
+    /// What it has to say.
+    pub bfd_reports: mpsc::Receiver<bfd::Report>,
+}
+
+impl Routing {
+    /// Starts both. They do nothing before the first peer.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses what BFD needs.
+    pub fn start() -> Result<Self, bfd::driver::StartError> {
+        let (bgp_report, bgp_reports) = mpsc::channel(REPORTS);
+        let (bfd_report, bfd_reports) = mpsc::channel(REPORTS);
+        Ok(Self {
+            bgp: Bgp::start(bgp_report),
+            bgp_reports,
+            bfd: Arc::new(Bfd::start(bfd_report)?),
+            bfd_reports,
+        })
+    }
+
+    /// Adds their figures.
+    pub fn register(&self, registry: &mut Registry) {
+        let bgp = self.bgp.figures();
+        registry.add(move |out: &mut Exposition| {
+            metrics::bgp(&bgp.read(), bgp.reports_dropped(), out);
+        });
+        let bfd = Arc::downgrade(&self.bfd);
+        registry.add(move |out: &mut Exposition| {
+            if let Some(bfd) = bfd.upgrade() {
+                metrics::bfd(&bfd.figures(), &bfd.drops(), bfd.reports_dropped(), out);
+            }
+        });
+    }
+}
+
+/// When the end began.
+#[derive(Debug)]
+pub struct Ending(Arc<OnceLock<Instant>>);
+
+impl Ending {
+    /// Notices when it begins.
+    #[must_use]
+    pub fn watch(stop: &tokio_util::sync::CancellationToken) -> Self {
+        let began = Arc::new(OnceLock::new());
+        let (stop, seen) = (stop.clone(), began.clone());
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            let _ = seen.set(now());
+        });
+        Self(began)
+    }
+
+    /// Waits until BGP and BFD have said what they have to say, as long as there is time.
+    pub async fn last_words(self, bgp: Bgp, bfd: Arc<Bfd>) {
+        let deadline = *self.0.get_or_init(now) + END;
+        // It joins a thread that says goodbye at each peer's pace.
+        let bfd = tokio::task::spawn_blocking(move || drop(bfd));
+        let both = async { tokio::join!(bgp.shutdown(), bfd) };
+        let _ = tokio::time::timeout_at(deadline, both).await;
+    }
 }
 
 /// Layer 2's own figures, as long as there is a layer 2.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  cluster::directory ── Change ──> tee ──┬─> controller::drive ── write_status ──> cluster::directory
-//!                                         └─> speaker::drive ── Command ──> layer 2, and with --bind the loopback
+//!                                         └─> speaker::drive ── Command ──> layer 2, BGP, BFD, and with --bind the loopback
 //!  tee's objects, announcements, Events ──> status: a file beside the state file, or the terminal in a dry run
 //! ```
 //!
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::bind::Loopback;
 use self::status::{Facts, Identity, Status};
+use super::speaker::{Ending, Protocol, Routing};
 use super::{Ended, Process, Seat};
 use crate::cluster::directory::{self, Directory, Persistence, STATE_FILE};
 use crate::cluster::{Change, Kind};
@@ -135,6 +136,11 @@ pub async fn main(options: Options, process: Process, show: Option<Show>) -> any
             options.bind,
         )?))
     };
+    let routing = match options.dry_run {
+        true => None,
+        false => Some(Routing::start()?),
+    };
+    let bgp_figures = routing.as_ref().map(|routing| routing.bgp.figures());
     let loopback = match options.bind && !options.dry_run {
         true => Some(
             Loopback::start(journal.clone())
@@ -158,6 +164,9 @@ pub async fn main(options: Options, process: Process, show: Option<Show>) -> any
         registry.add(controllers_figures.clone());
         if let Some(announcer) = &announcer {
             registry.add(super::speaker::layer2_figures(announcer));
+        }
+        if let Some(routing) = &routing {
+            routing.register(&mut registry);
         }
         super::serve_http(
             &http::Params {
@@ -202,6 +211,7 @@ pub async fn main(options: Options, process: Process, show: Option<Show>) -> any
             controller: controllers_figures,
             speaker: figures.clone(),
             layer2: layer2_params,
+            bgp: bgp_figures,
             load_balancer_class: options.load_balancer_class.clone(),
             path: (!options.dry_run).then(|| status_path(&options.dir, options.state.as_deref())),
             show,
@@ -218,17 +228,47 @@ pub async fn main(options: Options, process: Process, show: Option<Show>) -> any
             loopback.send(command);
         }
     };
+    let ending = Ending::watch(&stop);
+    let (bgp, bgp_reports, bfd, bfd_reports) = match routing {
+        Some(routing) => (
+            Some(routing.bgp),
+            routing.bgp_reports,
+            Some(routing.bfd),
+            routing.bfd_reports,
+        ),
+        // Nobody speaks: a channel that is closed says nothing.
+        None => (None, mpsc::channel(1).1, None, mpsc::channel(1).1),
+    };
+    let to_loopback = loopback.as_ref().map(Loopback::routed);
     let ended = super::speaker::drive(
         Speaker::new(speaker::Params {
             node_name: node.clone(),
             without_endpoints_ready: true,
+            bgp_type: speaker::BgpType::default(),
         }),
         node,
         speakers_changes,
         super::speaker::World {
             cluster: directory,
-            send,
-            reports,
+            layer2: Protocol { send, reports },
+            interfaces: announcer.as_ref().map(super::speaker::only_on),
+            bgp: Protocol {
+                send: |command| {
+                    if let Some(bgp) = &bgp {
+                        bgp.send(command);
+                    }
+                },
+                reports: bgp_reports,
+            },
+            bfd: Protocol {
+                send: |command| {
+                    if let Some(bfd) = &bfd {
+                        bfd.send(command);
+                    }
+                },
+                reports: bfd_reports,
+            },
+            announced: to_loopback,
             gossip: None::<Arc<Gossip>>,
         },
         Seat {
@@ -243,6 +283,9 @@ pub async fn main(options: Options, process: Process, show: Option<Show>) -> any
     stop.cancel();
     if let Some(announcer) = announcer.and_then(Arc::into_inner) {
         announcer.shutdown();
+    }
+    if let (Some(bgp), Some(bfd)) = (bgp, bfd) {
+        ending.last_words(bgp, bfd).await;
     }
     if let Some(loopback) = loopback {
         loopback.shutdown().await;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::pools::Pools;
 use super::service::{Addresses, Entry};
-use super::{Phase, Speaker};
+use super::{Effect, Phase, Speaker};
 use crate::config::Config;
 use crate::config::live::Offer;
 use crate::config::mode::Mode;
@@ -65,7 +65,7 @@ impl Speaker {
     /// A good configuration: it may be put in force, unless Services would lose their pool.
     pub(super) fn consider(&mut self, config: Arc<Config>, origin: &ObjectKey) {
         self.held_back = None;
-        let pools = Pools::new(&config);
+        let pools = Pools::new(&config, self.params.bgp_type);
         let blockers: BTreeSet<ObjectKey> = if self.phase == Phase::Running {
             self.entries
                 .iter()
@@ -122,8 +122,15 @@ impl Speaker {
                 .with("pools", config.pools.len())
                 .with("peers", config.peers.len()),
         );
+        let interfaces = &config.settings.layer2.interfaces;
+        if self.interfaces != *interfaces {
+            self.interfaces.clone_from(interfaces);
+            self.commands
+                .push_back(Effect::Interfaces(interfaces.clone()));
+        }
         self.live.accept(config);
         self.pools = pools;
+        self.peers_stale = true;
         self.judge_all();
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ferrolb_compat::names;
 
+use super::bgp;
 use super::endpoints::Readiness;
 use super::pools::Pool;
 use super::service::{Addresses, Announced, Complaint, Reason};
@@ -18,8 +19,6 @@ use crate::view::{KubernetesEvent, ObjectKey};
 enum Verdict {
     Announce,
     Withdraw(Reason),
-    /// The protocol is not announced by this release.
-    Unsupported,
 }
 
 impl Speaker {
@@ -75,11 +74,17 @@ impl Speaker {
             }
         };
         let verdict = match pool.protocol {
+            Protocol::Layer2 if self.gave_way(&addresses) => {
+                Verdict::Withdraw(Reason::AddressConflict)
+            }
             Protocol::Layer2 => layer2_verdict(
                 self.endpoints_of(entry),
                 entry.is_won_by(&self.params.node_name),
             ),
-            Protocol::Bgp => Verdict::Unsupported,
+            Protocol::Bgp => match bgp::objection(self.endpoints_of(entry), balancer.local) {
+                None => Verdict::Announce,
+                Some(reason) => Verdict::Withdraw(reason),
+            },
         };
         if let Some(announced) = &balancer.announced {
             if announced.protocol != pool.protocol {
@@ -93,16 +98,6 @@ impl Speaker {
             Verdict::Withdraw(reason) => {
                 self.withdraw(key, reason);
                 self.content(key);
-            }
-            Verdict::Unsupported => {
-                let error = format!(
-                    "pool \"{}\" uses protocol {}, which this release of FerroLB does not announce yet: \
-                     nothing outside the cluster can reach the Service at {}",
-                    pool.name,
-                    pool.protocol,
-                    crate::journal::listed(addresses.iter()),
-                );
-                self.complain(key, Complaint::Unsupported(pool.name), error);
             }
         }
     }
@@ -120,12 +115,25 @@ impl Speaker {
         if let Some(announced) = &mut balancer.announced {
             // The pool may have another name now, the status another order.
             announced.pool = pool.name;
+            let updated = announced.advertisements != pool.advertisements;
+            if updated {
+                self.routes.claim(&addresses, &pool.advertisements);
+                let before = std::mem::replace(&mut announced.advertisements, pool.advertisements);
+                self.routes.release(&announced.addresses, &before);
+            }
             announced.addresses = addresses;
+            if updated {
+                let count = announced.addresses.len() * announced.advertisements.len();
+                self.say_advertisements(key, count);
+            }
             return;
         }
+        let count = addresses.len() * pool.advertisements.len();
         match pool.protocol {
             Protocol::Layer2 => self.claims.claim(&addresses),
-            Protocol::Bgp => return,
+            Protocol::Bgp => {
+                self.routes.claim(&addresses, &pool.advertisements);
+            }
         }
         let record = Record::event("serviceAnnounced", "service has IP, announcing")
             .with("service", key)
@@ -137,7 +145,11 @@ impl Speaker {
             protocol: pool.protocol,
             pool: pool.name,
             addresses,
+            advertisements: pool.advertisements,
         });
+        if pool.protocol == Protocol::Bgp {
+            self.say_advertisements(key, count);
+        }
         self.say(record);
         // Deviation: upstream records this at each resync.
         self.words.push_back(Effect::Record(KubernetesEvent {
@@ -160,7 +172,9 @@ impl Speaker {
         };
         match announced.protocol {
             Protocol::Layer2 => self.claims.release(&announced.addresses),
-            Protocol::Bgp => {}
+            Protocol::Bgp => self
+                .routes
+                .release(&announced.addresses, &announced.advertisements),
         }
         self.say(
             Record::event("serviceWithdrawn", "withdrawing service announcement")
@@ -184,22 +198,11 @@ impl Speaker {
         if balancer.complaint.as_ref() == Some(&complaint) {
             return;
         }
-        let about = balancer.reference(key);
-        let unsupported = matches!(complaint, Complaint::Unsupported(_));
         balancer.complaint = Some(complaint);
-        let record = Record::failed("setBalancer", &error, "the Service is not announced")
-            .with("service", key);
-        if unsupported {
-            self.say(record.at(Level::Warn));
-            self.words.push_back(Effect::Record(KubernetesEvent {
-                about,
-                warning: true,
-                reason: names::reason::NOT_ANNOUNCED,
-                message: error,
-            }));
-        } else {
-            self.say(record);
-        }
+        self.say(
+            Record::failed("setBalancer", &error, "the Service is not announced")
+                .with("service", key),
+        );
     }
 
     /// Nothing is wrong with a Service any more: if it happens again, it is said again.
@@ -209,6 +212,15 @@ impl Speaker {
         {
             balancer.complaint = None;
         }
+    }
+
+    /// Says how many routes a Service asks for.
+    fn say_advertisements(&mut self, key: &ObjectKey, count: usize) {
+        self.say(
+            Record::event("updatedAdvertisements", "making advertisements using BGP")
+                .with("service", key)
+                .with("numAds", count),
+        );
     }
 
     /// Logs a line.

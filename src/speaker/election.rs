@@ -253,12 +253,32 @@ impl Electorate {
         candidates.fold(winner, |winner, node| self.better_of(winner, node, &ip))
     }
 
-    /// The one of the two who comes first.
-    fn better_of(&self, winner: Option<Winner>, node: &Arc<str>, ip: &str) -> Option<Winner> {
-        let score = Score {
+    /// Whether `node` comes before this one, if it is a candidate as far as endpoints go. Whether it counts as alive here does not
+    /// matter: it announces.
+    pub(super) fn is_before_me(&self, node: &Arc<str>, contest: Contest<'_>) -> bool {
+        let by_endpoints = contest.local || self.live.is_none();
+        if by_endpoints && !contest.endpoints.is_some_and(|ready| ready.is_on(node)) {
+            return false;
+        }
+        let ip = contest.first.to_string();
+        self.score(node, &ip) < self.score(&self.me, &ip)
+    }
+
+    /// Whether the node counts as one with a live speaker.
+    pub(super) fn lives(&self, node: &Arc<str>) -> bool {
+        self.live.as_ref().is_some_and(|live| live.contains(node))
+    }
+
+    fn score(&self, node: &Arc<str>, ip: &str) -> Score {
+        Score {
             not_ready: !self.by_gossip && self.not_ready.contains_key(node),
             hash: hash(node, ip),
-        };
+        }
+    }
+
+    /// The one of the two who comes first.
+    fn better_of(&self, winner: Option<Winner>, node: &Arc<str>, ip: &str) -> Option<Winner> {
+        let score = self.score(node, ip);
         match winner {
             Some(winner) if winner.score <= score => Some(winner),
             _ => Some(Winner {

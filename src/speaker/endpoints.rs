@@ -12,25 +12,42 @@ pub(super) struct Readiness {
     pub(super) any: bool,
     /// The nodes with a ready endpoint, ascending, without repetition.
     pub(super) nodes: Box<[Arc<str>]>,
+    /// For BGP: whether an address is ready wherever it is named.
+    pub(super) served: bool,
+    /// For BGP: whether one of these is on this node.
+    pub(super) served_here: bool,
 }
 
 impl Readiness {
     /// Reduces the endpoints.
     ///
     /// Upstream: for layer 2 each entry counts for itself: an address that is ready in one subset and not in another
-    /// counts (for BGP it would not).
-    pub(super) fn new(endpoints: &[Endpoint], names: &mut Names) -> Self {
+    /// counts. For BGP it does not.
+    pub(super) fn new(endpoints: &[Endpoint], me: &str, names: &mut Names) -> Self {
+        let not_ready: HashSet<&str> = endpoints
+            .iter()
+            .filter(|endpoint| !endpoint.ready)
+            .map(|endpoint| &*endpoint.address)
+            .collect();
+        let mut served = false;
+        let mut served_here = false;
         let mut any = false;
         let mut nodes: Vec<&Arc<str>> = Vec::new();
         for endpoint in endpoints.iter().filter(|endpoint| endpoint.ready) {
             any = true;
             nodes.extend(endpoint.node.as_ref());
+            if !not_ready.contains(&*endpoint.address) {
+                served = true;
+                served_here |= endpoint.node.as_deref() == Some(me);
+            }
         }
         nodes.sort_unstable();
         nodes.dedup();
         Self {
             any,
             nodes: nodes.into_iter().map(|node| names.share(node)).collect(),
+            served,
+            served_here,
         }
     }
 
@@ -39,6 +56,8 @@ impl Readiness {
         Self {
             any: true,
             nodes: Box::new([node.clone()]),
+            served: true,
+            served_here: true,
         }
     }
 

@@ -4,7 +4,7 @@
 //! released and claimed again (a dual-stack Service that changes one address, a Service that takes over another's);
 //! only the difference reaches layer 2, so that nothing flaps and no gratuitous burst is sent for nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::layer2::Command;
@@ -42,12 +42,16 @@ impl Claims {
         }
     }
 
-    /// What layer 2 has to do since the last time: withdrawals first.
-    pub(super) fn settle(&mut self) -> impl Iterator<Item = Command> {
+    /// What layer 2 has to do since the last time: withdrawals first. What is `yielded` is watched on.
+    pub(super) fn settle(
+        &mut self,
+        yielded: &BTreeSet<IpAddr>,
+    ) -> impl Iterator<Item = Command> + use<> {
         let mut withdrawn = Vec::new();
         let mut announced = Vec::new();
         for (ip, was) in std::mem::take(&mut self.touched) {
             match (was, self.holders.contains_key(&ip)) {
+                (true, false) if yielded.contains(&ip) => withdrawn.push(Command::Yield(ip)),
                 (true, false) => withdrawn.push(Command::Withdraw(ip)),
                 (false, true) => announced.push(Command::Announce(ip)),
                 // Released and claimed again, or the other way round.
@@ -59,7 +63,7 @@ impl Claims {
 }
 
 /// Each address once; a Service has one or two.
-fn distinct(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
+pub(super) fn distinct(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> + '_ {
     addresses
         .iter()
         .enumerate()

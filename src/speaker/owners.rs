@@ -139,6 +139,8 @@ impl Speaker {
         Some(Readiness {
             any: true,
             nodes: nodes.into_iter().collect(),
+            // For elections alone.
+            ..Readiness::default()
         })
     }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::BgpType;
+use super::bgp::routes::Advertisement;
 use crate::config::{Config, Protocol};
 
 /// The pools of one configuration, by address.
@@ -28,6 +30,8 @@ pub(super) struct Pool {
     pub(super) name: Arc<str>,
     /// How its addresses are announced.
     pub(super) protocol: Protocol,
+    /// What is advertised for each address; none for layer 2.
+    pub(super) advertisements: Arc<[Advertisement]>,
 }
 
 /// The addresses of one CIDR, as numbers.
@@ -69,13 +73,21 @@ impl fmt::Display for NotAllowed {
 
 impl Pools {
     /// The index of a configuration.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, bgp_type: BgpType) -> Self {
         let mut index = Self::default();
         for pool in &config.pools {
             let number = index.pools.len();
             index.pools.push(Pool {
                 name: pool.name.as_str().into(),
                 protocol: pool.protocol,
+                advertisements: pool
+                    .bgp_advertisements
+                    .iter()
+                    .zip(0..)
+                    .map(|(configured, position)| {
+                        Advertisement::new(configured, position, bgp_type)
+                    })
+                    .collect(),
             });
             for cidr in &pool.cidrs {
                 let span = Span {

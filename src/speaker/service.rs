@@ -2,11 +2,13 @@
 //!
 //! A Service object is some kilobytes; ten thousand of them must fit into a few megabytes.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ferrolb_compat::go::ip::parse_ip;
 
+use super::bgp::routes::Advertisement;
 use super::election::Winner;
 use super::endpoints::Readiness;
 use super::pools::NotAllowed;
@@ -96,6 +98,14 @@ impl Addresses {
         Self::Held(addresses.into())
     }
 
+    /// Whether it holds one of these.
+    pub(super) fn holds_any(&self, ips: &BTreeSet<IpAddr>) -> bool {
+        match self {
+            Self::Held(addresses) => addresses.iter().any(|ip| ips.contains(ip)),
+            Self::None | Self::Invalid(_) => false,
+        }
+    }
+
     /// The address that the election looks at.
     pub(super) fn first(&self) -> Option<IpAddr> {
         match self {
@@ -114,6 +124,8 @@ pub(super) struct Announced {
     pub(super) pool: Arc<str>,
     /// What.
     pub(super) addresses: Arc<[IpAddr]>,
+    /// As which routes; none for layer 2.
+    pub(super) advertisements: Arc<[Advertisement]>,
 }
 
 /// Something about a Service that its owner should mend.
@@ -123,8 +135,6 @@ pub(super) enum Complaint {
     InvalidIp,
     /// The addresses are in no pool, or in several.
     NotAllowed(NotAllowed),
-    /// This pool's protocol is not announced by this release.
-    Unsupported(Arc<str>),
 }
 
 /// Why an announcement ends, in 0.12's words.
@@ -148,6 +158,10 @@ pub(super) enum Reason {
     NotOwner,
     /// None of its endpoints is ready.
     NoEndpoints,
+    /// Another node announces it as well, and comes first.
+    AddressConflict,
+    /// None of its endpoints is ready on this node, and it has policy Local.
+    NoLocalEndpoints,
 }
 
 impl Reason {
@@ -163,6 +177,8 @@ impl Reason {
             Self::LoadBalancerIpChanged => "loadBalancerIPChanged",
             Self::NotOwner => "notOwner",
             Self::NoEndpoints => "noEndpoints",
+            Self::AddressConflict => "addressConflict",
+            Self::NoLocalEndpoints => "noLocalEndpoints",
         }
     }
 }

@@ -4,28 +4,46 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Announcement, Effect, Event, Params, ProtocolName, Speaker, Stats};
+use ipnet::IpNet;
+
+use super::{Announcement, BgpType, Effect, Event, Params, Phase, ProtocolName, Speaker, Stats};
+use crate::bfd;
+use crate::bgp::{self, Attributes, PeerId};
 use crate::config::Protocol;
 use crate::journal::{Level, Record, Subject};
 use crate::layer2::Command;
 use crate::view::{ConfigMap, Endpoint, Endpoints, KubernetesEvent, Node, ObjectKey, Service};
 
+mod bgp_peers;
+mod bgp_routes;
 mod configuration;
+mod conflict;
 mod election;
 mod golden;
 mod model;
 mod pools;
 mod reasons;
+mod router_tables;
 mod scale;
 mod sharing;
 
-/// A speaker whose effects are carried out as layer 2 would, strictly: no command may say what is so already.
+/// A speaker whose effects are carried out as the protocols would, strictly: no command may say what is so already.
 pub(super) struct Host {
     pub(super) speaker: Speaker,
     /// What layer 2 answers for.
     pub(super) addresses: BTreeSet<IpAddr>,
+    /// The only interfaces that layer 2 was told; empty: all.
+    pub(super) interfaces: Vec<String>,
+    /// What BGP advertises.
+    pub(super) routes: BTreeMap<IpNet, Arc<Attributes>>,
+    /// Whom BGP talks to.
+    pub(super) peers: BTreeMap<PeerId, Arc<bgp::Params>>,
+    /// What BFD watches.
+    pub(super) ways: BTreeMap<bfd::Peer, bfd::Params>,
     /// Since they were taken last.
     pub(super) commands: Vec<Command>,
+    pub(super) bgp: Vec<bgp::Command>,
+    pub(super) bfd: Vec<bfd::Command>,
     pub(super) logs: Vec<Record>,
     pub(super) events: Vec<KubernetesEvent>,
 }
@@ -36,6 +54,7 @@ impl Host {
         Self::with(Params {
             node_name: node.into(),
             without_endpoints_ready: false,
+            bgp_type: BgpType::Native,
         })
     }
 
@@ -43,7 +62,13 @@ impl Host {
         Self {
             speaker: Speaker::new(params),
             addresses: BTreeSet::new(),
+            interfaces: Vec::new(),
+            routes: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            ways: BTreeMap::new(),
             commands: Vec::new(),
+            bgp: Vec::new(),
+            bfd: Vec::new(),
             logs: Vec::new(),
             events: Vec::new(),
         }
@@ -70,11 +95,24 @@ impl Host {
                         Command::Announce(ip) => {
                             assert!(self.addresses.insert(ip), "{ip} was announced already");
                         }
-                        Command::Withdraw(ip) => {
+                        Command::Withdraw(ip) | Command::Yield(ip) => {
                             assert!(self.addresses.remove(&ip), "{ip} was not announced");
                         }
                     }
                     self.commands.push(command);
+                }
+                Effect::Interfaces(names) => {
+                    assert!(urgent, "{names:?} came after words");
+                    assert_ne!(names, self.interfaces, "it was so already");
+                    self.interfaces = names;
+                }
+                Effect::Bgp(command) => {
+                    assert!(urgent, "{command:?} came after words");
+                    self.carry_out_bgp(command);
+                }
+                Effect::Bfd(command) => {
+                    assert!(urgent, "{command:?} came after words");
+                    self.carry_out_bfd(command);
                 }
                 Effect::Log(record) => {
                     urgent = false;
@@ -86,13 +124,91 @@ impl Host {
                 }
             }
         }
-        let told: BTreeSet<IpAddr> = self.speaker.announcements().map(|told| told.ip).collect();
+        let (by_bgp, by_layer2): (Vec<_>, Vec<_>) = self
+            .speaker
+            .announcements()
+            .partition(|told| told.protocol == ProtocolName("bgp"));
+        let told: BTreeSet<IpAddr> = by_layer2.into_iter().map(|told| told.ip).collect();
         assert_eq!(told, self.addresses, "the table differs from layer 2");
+        if self.speaker.phase != Phase::Stopped {
+            assert_eq!(
+                self.speaker.routes().collect::<BTreeMap<_, _>>(),
+                self.routes,
+                "the table differs from BGP"
+            );
+            let told: BTreeSet<IpAddr> = by_bgp.into_iter().map(|told| told.ip).collect();
+            for ip in &told {
+                assert!(self.routes.keys().any(|route| route.contains(ip)), "{ip}");
+            }
+            for route in self.routes.keys() {
+                assert!(told.iter().any(|ip| route.contains(ip)), "{route}");
+            }
+            let known = self.speaker.peers();
+            assert_eq!(
+                known
+                    .map(|(id, params)| (id, params.clone()))
+                    .collect::<BTreeMap<_, _>>(),
+                self.peers
+            );
+        }
+    }
+
+    fn carry_out_bgp(&mut self, command: bgp::Command) {
+        match command.clone() {
+            bgp::Command::Peer(id, params) => {
+                let before = self.peers.insert(id, params.clone());
+                assert_ne!(before.as_ref(), Some(&params), "{id:?} was so already");
+            }
+            bgp::Command::PeerGone(id) => {
+                assert!(self.peers.remove(&id).is_some(), "{id:?} was gone already");
+            }
+            bgp::Command::Route(prefix, Some(attributes)) => {
+                assert_eq!(prefix, prefix.trunc(), "host bits");
+                let sorted = attributes.communities.is_sorted_by(|a, b| a < b);
+                assert!(sorted, "{attributes:?}");
+                let before = self.routes.insert(prefix, attributes.clone());
+                assert_ne!(
+                    before.as_ref(),
+                    Some(&attributes),
+                    "{prefix} was so already"
+                );
+            }
+            bgp::Command::Route(prefix, None) => {
+                assert!(
+                    self.routes.remove(&prefix).is_some(),
+                    "{prefix} was no route"
+                );
+            }
+            bgp::Command::BfdDown(id) => assert!(self.peers.contains_key(&id)),
+            bgp::Command::Shutdown => {
+                assert!(!self.bgp.contains(&command), "told twice");
+            }
+        }
+        self.bgp.push(command);
+    }
+
+    fn carry_out_bfd(&mut self, command: bfd::Command) {
+        match command.clone() {
+            bfd::Command::Session(peer, params) => {
+                let before = self.ways.insert(peer.clone(), params);
+                assert_ne!(before, Some(params), "{peer:?} was so already");
+            }
+            bfd::Command::Gone(peer) => {
+                assert!(
+                    self.ways.remove(&peer).is_some(),
+                    "{peer:?} was gone already"
+                );
+            }
+            bfd::Command::Shutdown => {}
+        }
+        self.bfd.push(command);
     }
 
     /// Forgets what was said up to now.
     pub(super) fn forget(&mut self) {
         self.commands.clear();
+        self.bgp.clear();
+        self.bfd.clear();
         self.logs.clear();
         self.events.clear();
     }
@@ -123,6 +239,8 @@ impl Host {
     pub(super) fn assert_silent(&mut self) {
         self.logs.retain(|record| record.level > Level::Debug);
         assert_eq!(self.commands, []);
+        assert_eq!(self.bgp, []);
+        assert_eq!(self.bfd, []);
         assert_eq!(self.logs, []);
         assert_eq!(self.events, []);
     }
@@ -161,6 +279,7 @@ pub(super) fn config_map(config: Option<&str>) -> ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid-config".into(),
         config: config.map(Into::into),
+        settings: None,
         origin: "ConfigMap metallb-system/config".to_owned(),
     }
 }
@@ -208,17 +327,23 @@ pub(super) fn local(name: &str, ingress: &[&str]) -> Event {
     }))
 }
 
-/// Endpoints with `node` or `!node` (not ready) each.
+/// Endpoints with `node` or `!node` (not ready) each; `node@7`: at address 7.
 pub(super) fn endpoints(name: &str, nodes: &[&str]) -> Event {
     Event::Endpoints(Endpoints {
         service: key(name),
         endpoints: nodes
             .iter()
             .enumerate()
-            .map(|(index, node)| Endpoint {
-                address: format!("10.244.0.{index}").into(),
-                node: Some(node.trim_start_matches('!').into()),
-                ready: !node.starts_with('!'),
+            .map(|(index, text)| {
+                let (node, number) = match text.split_once('@') {
+                    Some((node, number)) => (node, number.to_owned()),
+                    None => (*text, (100 + index).to_string()),
+                };
+                Endpoint {
+                    address: format!("10.244.0.{number}").into(),
+                    node: Some(node.trim_start_matches('!').into()),
+                    ready: !node.starts_with('!'),
+                }
             })
             .collect(),
     })
@@ -388,12 +513,15 @@ fn without_an_endpoints_object_this_node_counts_where_the_parameters_say_so() {
     let mut host = Host::with(Params {
         node_name: "a".into(),
         without_endpoints_ready: true,
+        bgp_type: BgpType::Native,
     });
     host.tell(config(POOLS));
     host.tell(Event::Synced);
     host.tell(cluster("web", &["10.0.1.1"]));
     host.tell(local("dns", &["10.0.1.2"]));
     assert_eq!(host.addresses.len(), 2);
+    host.tell(local("far", &["10.0.9.2"]));
+    assert_eq!(host.routes.len(), 1);
     host.tell(endpoints("web", &["!a"]));
     assert_eq!(host.withdrawals(), ["default/web noEndpoints"]);
     host.tell(Event::EndpointsGone(key("web")));
@@ -427,35 +555,6 @@ fn shutdown_withdraws_everything_and_is_the_end() {
     host.tell(Event::Synced);
     host.tell(Event::Shutdown);
     host.assert_silent();
-}
-
-#[test]
-fn a_bgp_pool_is_said_loudly_once_and_not_announced() {
-    let mut host = Host::running();
-    host.tell(endpoints("web", &["a"]));
-    host.tell(cluster("web", &["10.0.9.1"]));
-    host.tell(cluster("web", &["10.0.9.1"]));
-    host.tell(endpoints("web", &["a", "b"]));
-    assert_eq!(host.commands, []);
-    let warnings: Vec<_> = host
-        .logs
-        .iter()
-        .filter(|record| record.level == Level::Warn)
-        .collect();
-    assert_eq!(warnings.len(), 1);
-    assert_eq!(field(warnings[0], "service"), "default/web");
-    let [event] = &host.events[..] else {
-        panic!("one event: {:?}", host.events);
-    };
-    assert!(event.warning);
-    assert_eq!(event.reason, "NotAnnounced");
-    assert!(
-        event.message.starts_with(
-            "pool \"far\" uses protocol bgp, which this release of FerroLB does not announce yet"
-        ),
-        "{}",
-        event.message
-    );
 }
 
 #[test]

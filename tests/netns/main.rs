@@ -4,10 +4,14 @@
 //! `cargo build --example layer2_probe && cargo test --test netns -- --ignored --skip needs_`.
 //! The tests called `needs_vlan_…` and `needs_vrf_…` also need a kernel that has these devices.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stdout, reason = "how long it took, for the reader")]
 
 mod arp;
+mod conflict;
+mod failover;
 mod frames;
 mod host;
 mod interfaces;
+mod lan;
 mod ndp;
 mod world;

@@ -281,6 +281,22 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Room for bursts of thousands, beyond net.core.rmem_max.
+#[expect(unsafe_code, reason = "SO_RCVBUFFORCE")]
+fn widen(socket: &Socket, octets: libc::c_int) {
+    // SAFETY: the kernel reads an int that lives through the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            std::ptr::from_ref(&octets).cast(),
+            u32::try_from(size_of::<libc::c_int>()).unwrap(),
+        )
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
 /// A raw socket.
 pub(crate) struct Tap {
     socket: Socket,
@@ -296,7 +312,7 @@ impl Tap {
             Some(Protocol::from(i32::from(all.to_be()))),
         )
         .unwrap();
-        socket.set_recv_buffer_size(8 << 20).unwrap();
+        widen(&socket, 64 << 20);
         // SAFETY: a sockaddr_ll fits into the storage, and its length is given.
         let ((), address) = unsafe {
             SockAddr::try_init(|storage, length| {
@@ -361,6 +377,11 @@ impl Tap {
             }
         }
         panic!("no {what} within {PATIENCE:?}");
+    }
+
+    /// Forgets what came up to now.
+    pub(crate) fn drain(&self) {
+        while self.next(now() + Duration::from_millis(20)).is_some() {}
     }
 
     /// All frames that `wanted` makes something of, until `end`.

@@ -11,6 +11,7 @@ use ferrolb::memberlist::keyring::Keyring;
 use ferrolb::memberlist::swim::{
     Departure, DialId, Event, Input, Output, Params, Random, RequestId, Swim,
 };
+use ferrolb::memberlist::wire::kin::Abilities;
 use ferrolb::memberlist::wire::{
     Encoder, Limits, Message, Name, State, StreamDecoder, decode_datagram,
 };
@@ -88,6 +89,8 @@ pub(crate) struct World {
     /// Nodes that no datagram reaches.
     pub(crate) deaf: BTreeSet<usize>,
     pub(crate) seen: Vec<Sighting>,
+    /// Of what kind each says it is; `None`: as a Go node.
+    pub(crate) kin: Vec<Option<Abilities>>,
     /// Whether peers are told of each other, as MetalLB does by its pods.
     peers: bool,
     encoder: Encoder,
@@ -148,6 +151,7 @@ impl World {
             cut: BTreeSet::new(),
             deaf: BTreeSet::new(),
             seen: Vec::new(),
+            kin: vec![None; n],
             peers: true,
             encoder: Encoder::default(),
             requests: 0,
@@ -169,11 +173,24 @@ impl World {
 
     /// A world in which all nodes run and know each other.
     pub(crate) fn settled(n: usize, seed: u64) -> Self {
-        let mut world = Self::new(n, seed);
-        world.start_all();
-        world.run_until(secs(60), World::agrees);
-        world.seen.clear();
-        world
+        Self::new(n, seed).settle()
+    }
+
+    /// All of our kind, with fast detection.
+    pub(crate) fn fast(mut self) -> Self {
+        self.kin.fill(Some(Abilities { fast: true }));
+        self
+    }
+
+    /// All run and know each other, and their heartbeats have found the ways good.
+    pub(crate) fn settle(mut self) -> Self {
+        self.start_all();
+        self.run_until(secs(60), World::agrees);
+        if self.kin.iter().any(Option::is_some) {
+            self.run_for(secs(2));
+        }
+        self.seen.clear();
+        self
     }
 
     pub(crate) fn start_all(&mut self) {
@@ -195,7 +212,8 @@ impl World {
         let sealed = self.encoder.keyring.is_some();
         let node = &mut self.nodes[i];
         assert!(node.swim.is_none(), "{} runs already", node.name);
-        let params = Params::lan(node.name.clone(), node.addr, sealed);
+        let mut params = Params::lan(node.name.clone(), node.addr, sealed);
+        params.kin = self.kin[i];
         node.life += 1;
         node.armed = None;
         node.paused = false;
@@ -449,7 +467,13 @@ impl World {
                     };
                     self.note(i, seen);
                 }
-                Output::Event(Event::Updated { name }) => panic!("{name} has no metadata"),
+                Output::Event(Event::Updated { name }) => {
+                    assert_ne!(
+                        self.kin,
+                        vec![None; self.kin.len()],
+                        "{name} has no metadata"
+                    );
+                }
                 Output::Joined { reached, failed } => {
                     self.note(i, Seen::JoinRound { reached, failed });
                 }
@@ -495,7 +519,11 @@ impl World {
 
     /// The node with that address, if there is a way to it.
     fn reached(&self, from: usize, to: SocketAddr) -> Option<usize> {
-        let to = self.nodes.iter().position(|node| node.addr == to)?;
+        let IpAddr::V4(ip) = to.ip() else {
+            return None;
+        };
+        let [_, _, high, low] = ip.octets();
+        let to = usize::from(u16::from_be_bytes([high, low]));
         self.has_way(from, to).then_some(to)
     }
 

@@ -72,6 +72,7 @@ impl Model {
             key: ObjectKey::new("metallb-system", "config"),
             uid: "config-uid".into(),
             config: Some(text.into()),
+            settings: None,
             origin: "model".to_owned(),
         };
         self.config_map = Some(map.clone());

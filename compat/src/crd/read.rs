@@ -13,8 +13,8 @@ use super::{
     Resource, Spec,
 };
 use crate::go::duration::GoDuration;
-use crate::raw::record;
-use crate::yaml::decode::{self, Decode, Decoder, Field, GiveUp, Record, Text, TextMap};
+use crate::record;
+use crate::yaml::decode::{self, Decode, Decoder, GiveUp, Record, Text, TextMap};
 use crate::yaml::resolve::base64;
 use crate::yaml::{Content, Document, NodeId, Place};
 

@@ -6,10 +6,11 @@ use ferrolb_compat::go::quote::quote;
 use ferrolb_compat::yaml::{Content, Document, Node, NodeId, Place, Style, place_at};
 
 use crate::config::Config;
-use crate::config::error::{Diagnostic, Severity};
+use crate::config::error::{Diagnostic, Key, Severity};
 use crate::config::mode::Mode;
-use crate::config::parse::{Examined, examine, examine_node};
+use crate::config::parse::{Examined, examine, examine_node, examine_settings};
 use crate::migrate::Source;
+use crate::view::SETTINGS_KEY;
 
 /// A file that was checked.
 #[derive(Debug)]
@@ -22,22 +23,26 @@ pub struct Checked {
     pub unkept: usize,
     /// The configuration, if it is valid.
     pub config: Option<Config>,
-    /// The configuration's own text and the diagnostics' places in it, where the file holds it in a form that nobody
-    /// wants to look at (one line of JSON).
-    pub inner: Option<Inner>,
-    /// Where passwords are: in the file, or in the inner text if there is one.
+    /// The texts and the diagnostics' places in them, where the file holds them in a form that nobody wants to look at (one
+    /// line of JSON).
+    pub inner: Vec<Inner>,
+    /// Where passwords are in the file, apart from those in inner texts.
     pub secrets: Vec<Range<usize>>,
 }
 
-/// A configuration inside a file, shown for itself.
+/// A text inside a file, shown for itself.
 #[derive(Debug)]
 pub struct Inner {
+    /// Which one it is.
+    pub key: Key,
     /// Where it is in the file: `data.config`.
     pub name: &'static str,
-    /// Its text.
+    /// The text.
     pub text: String,
     /// The diagnostics with their places in it.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where passwords are in it.
+    pub secrets: Vec<Range<usize>>,
 }
 
 impl Checked {
@@ -54,7 +59,7 @@ impl Checked {
             diagnostics: vec![diagnostic],
             unkept: 0,
             config: None,
-            inner: None,
+            inner: Vec::new(),
             secrets: Vec::new(),
         }
     }
@@ -87,10 +92,23 @@ pub struct Located {
     pub namespace: Option<String>,
     /// The name of its ConfigMap, if it is in one.
     pub name: Option<String>,
-    /// Where the ConfigMap's settings of FerroLB's own begin, if it has any.
-    pub settings: Option<Place>,
     /// How it is written there.
     form: Form,
+    /// The settings beside it, if there are any.
+    settings: Option<Embedded>,
+}
+
+/// A text within a file.
+#[derive(Debug)]
+struct Embedded {
+    /// Which key it is the value of: `data.config`.
+    name: &'static str,
+    /// The text.
+    text: String,
+    /// Where it stands.
+    place: Place,
+    /// How it is quoted.
+    style: Style,
 }
 
 /// How a configuration is written in a file.
@@ -98,8 +116,8 @@ pub struct Located {
 enum Form {
     /// It is the file.
     Bare,
-    /// As a text: of which key, its text, its place and its style.
-    Text(&'static str, String, Place, Style),
+    /// As a text.
+    Text(Embedded),
     /// As a part of a document.
     Node(Document, NodeId),
 }
@@ -236,8 +254,8 @@ impl Located {
             subject: "configuration".to_owned(),
             namespace: None,
             name: None,
-            settings: None,
             form: Form::Bare,
+            settings: None,
         }
     }
 
@@ -246,31 +264,47 @@ impl Located {
     pub fn source<'a>(&'a self, file: &'a str) -> Source<'a> {
         match &self.form {
             Form::Bare => Source::Text(file),
-            Form::Text(_, text, ..) => Source::Text(text),
+            Form::Text(embedded) => Source::Text(&embedded.text),
             Form::Node(document, node) => Source::Node(document, *node),
         }
     }
 
-    /// Diagnostics of the configuration with their places in the file.
+    /// The text of the settings, if there are any.
+    #[must_use]
+    pub fn settings(&self) -> Option<&str> {
+        self.settings.as_ref().map(|embedded| &*embedded.text)
+    }
+
+    /// Diagnostics with their places in the file.
     #[must_use]
     pub fn in_file(&self, file: &str, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        match &self.form {
-            Form::Bare | Form::Node(..) => diagnostics,
-            Form::Text(_, text, place, style) => {
-                let offsets = Offsets::of(file, *place, text, *style);
-                let lines = Lines::of(file);
-                diagnostics
-                    .iter()
-                    .map(|diagnostic| {
-                        if diagnostic.line == 0 {
-                            diagnostic.clone()
-                        } else {
-                            offsets.in_file(&lines, text, diagnostic)
-                        }
-                    })
-                    .collect()
+        let offsets = |embedded: Option<&Embedded>| {
+            embedded.map(|embedded| {
+                let Embedded {
+                    text, place, style, ..
+                } = embedded;
+                (text.clone(), Offsets::of(file, *place, text, *style))
+            })
+        };
+        let config = offsets(match &self.form {
+            Form::Bare | Form::Node(..) => None,
+            Form::Text(embedded) => Some(embedded),
+        });
+        let settings = offsets(self.settings.as_ref());
+        let lines = Lines::of(file);
+        let place = |diagnostic: Diagnostic| {
+            let within = match diagnostic.key {
+                Key::Config => &config,
+                Key::Ferrolb => &settings,
+            };
+            match within {
+                Some((text, offsets)) if diagnostic.line > 0 => {
+                    offsets.in_file(&lines, text, &diagnostic)
+                }
+                Some(_) | None => diagnostic,
             }
-        }
+        };
+        diagnostics.into_iter().map(place).collect()
     }
 
     /// Lines of the file, for places of the configuration.
@@ -281,8 +315,10 @@ impl Located {
             Form::Bare | Form::Node(..) => {
                 places.iter().map(|place| number((*place)?.line)).collect()
             }
-            Form::Text(_, text, at, style) => {
-                let offsets = Offsets::of(file, *at, text, *style);
+            Form::Text(Embedded {
+                text, place, style, ..
+            }) => {
+                let offsets = Offsets::of(file, *place, text, *style);
                 let lines = Lines::of(file);
                 let line = |place: &Option<Place>| {
                     let inner = (*place)?.span().start.min(text.len());
@@ -297,8 +333,8 @@ impl Located {
     fn check(self, file: &str, mode: Mode) -> Checked {
         match self.form {
             Form::Bare => bare(file, mode),
-            Form::Text(name, text, place, style) => {
-                embedded(self.subject, name, file, place, &text, style, mode)
+            Form::Text(config) => {
+                embedded(self.subject, file, &config, self.settings.as_ref(), mode)
             }
             Form::Node(document, node) => inline(self.subject, file, &document, node, mode),
         }
@@ -308,6 +344,7 @@ impl Located {
 /// A diagnostic about the file.
 fn note(code: &'static str, place: Place, message: String, help: &str) -> Diagnostic {
     Diagnostic {
+        key: Key::Config,
         severity: Severity::Error,
         code,
         message,
@@ -327,8 +364,8 @@ struct Map<'d> {
     root: NodeId,
     /// The value of `data.config`.
     config: Option<NodeId>,
-    /// Where `data.ferrolb` stands.
-    settings: Option<Place>,
+    /// The value of `data.ferrolb`.
+    settings: Option<NodeId>,
 }
 
 /// Which ConfigMap is meant.
@@ -347,18 +384,15 @@ fn find_maps<'d>(document: &'d Document, root: NodeId, maps: &mut Vec<Map<'d>>) 
         .get(root, "kind")
         .and_then(|kind| document.text(kind))
     {
-        Some("ConfigMap") => maps.push(Map {
-            document,
-            root,
-            config: document
-                .get(root, "data")
-                .and_then(|data| document.get(data, "config")),
-            settings: document
-                .get(root, "data")
-                .and_then(|data| document.get(data, "ferrolb"))
-                .and_then(|settings| document.node(settings))
-                .map(|node| node.place),
-        }),
+        Some("ConfigMap") => {
+            let value = |key| document.get(document.get(root, "data")?, key);
+            maps.push(Map {
+                document,
+                root,
+                config: value("config"),
+                settings: value(SETTINGS_KEY),
+            });
+        }
         Some("List" | "ConfigMapList") => {
             let items = document
                 .get(root, "items")
@@ -429,28 +463,52 @@ impl Map<'_> {
             .map_or(Place::BEGIN, |node| node.place)
     }
 
-    /// Its text.
+    /// Its texts.
     fn locate(&self) -> Result<Located, Box<Missing>> {
-        let node = self.config.and_then(|id| self.document.resolved(id));
+        Ok(Located {
+            subject: self.title(),
+            namespace: self.meta("namespace").map(str::to_owned),
+            name: self.meta("name").map(str::to_owned),
+            form: Form::Text(self.text(
+                self.config,
+                Key::Config,
+                "write `config: |` and indent what follows",
+            )?),
+            settings: match self.settings {
+                None => None,
+                settings => Some(self.text(
+                    settings,
+                    Key::Ferrolb,
+                    "write `ferrolb: |` and indent what follows",
+                )?),
+            },
+        })
+    }
+
+    /// One of its texts.
+    fn text(&self, id: Option<NodeId>, key: Key, help: &str) -> Result<Embedded, Box<Missing>> {
+        let node = id.and_then(|id| self.document.resolved(id));
         match node {
             Some(Node {
                 content: Content::Scalar(text, style),
                 place,
                 ..
-            }) => Ok(Located {
-                subject: self.title(),
-                namespace: self.meta("namespace").map(str::to_owned),
-                name: self.meta("name").map(str::to_owned),
-                settings: self.settings,
-                form: Form::Text("data.config", text.to_string(), *place, *style),
+            }) => Ok(Embedded {
+                name: key.as_str(),
+                text: text.to_string(),
+                place: *place,
+                style: *style,
             }),
             _ => Err(Box::new(Missing {
                 subject: self.title(),
                 diagnostic: note(
                     "config-not-text",
                     node.map_or(self.place(), |node| node.place),
-                    "`data.config` is no text: the API server refuses this ConfigMap".to_owned(),
-                    "write `config: |` and indent what follows",
+                    format!(
+                        "`{}` is no text: the API server refuses this ConfigMap",
+                        key.as_str()
+                    ),
+                    help,
                 ),
             })),
         }
@@ -466,7 +524,7 @@ fn bare(text: &str, mode: Mode) -> Checked {
         diagnostics: join(&examined),
         unkept: examined.unkept,
         config: examined.config,
-        inner: None,
+        inner: Vec::new(),
     }
 }
 
@@ -503,15 +561,20 @@ fn helm(documents: Vec<Document>) -> Option<Located> {
             content: Content::Scalar(text, style),
             place,
             ..
-        } if *style != Style::Plain => Form::Text("configInline", text.to_string(), *place, *style),
+        } if *style != Style::Plain => Form::Text(Embedded {
+            name: "configInline",
+            text: text.to_string(),
+            place: *place,
+            style: *style,
+        }),
         _ => Form::Node(document, inline),
     };
     Some(Located {
         subject: "Helm values, configInline".to_owned(),
         namespace: None,
         name: None,
-        settings: None,
         form,
+        settings: None,
     })
 }
 
@@ -532,7 +595,7 @@ fn inline(subject: String, file: &str, document: &Document, node: NodeId, mode: 
         diagnostics,
         unkept: examined.unkept,
         config: examined.config,
-        inner: None,
+        inner: Vec::new(),
     }
 }
 
@@ -546,45 +609,73 @@ fn join(examined: &Examined) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// A configuration that is a text within a file.
+/// A configuration that is a text within a file, and the settings that are another.
 fn embedded(
     subject: String,
-    name: &'static str,
     file: &str,
-    place: Place,
-    text: &str,
-    style: Style,
+    config: &Embedded,
+    settings: Option<&Embedded>,
     mode: Mode,
 ) -> Checked {
-    let examined = examine(text, mode);
-    let inner = join(&examined);
-    let offsets = Offsets::of(file, place, text, style);
-    let lines = Lines::of(file);
-    let diagnostics = inner
-        .iter()
-        .map(|diagnostic| offsets.in_file(&lines, text, diagnostic))
-        .collect();
-    let own_lines = matches!(offsets, Offsets::Lines(_)) || !text.trim_end().contains('\n');
-    let readable = own_lines && !matches!(offsets, Offsets::Unknown(_));
-    let secrets = secrets_in(text);
-    Checked {
+    let examined = examine(&config.text, mode);
+    let mut checked = Checked {
         subject,
-        secrets: if readable {
-            secrets
-                .iter()
-                .map(|secret| offsets.at(secret.start)..offsets.at(secret.end))
-                .collect()
-        } else {
-            secrets
-        },
-        diagnostics,
+        diagnostics: Vec::new(),
         unkept: examined.unkept,
-        config: examined.config,
-        inner: (!readable).then(|| Inner {
+        inner: Vec::new(),
+        secrets: Vec::new(),
+        config: None,
+    };
+    checked.add(file, config, Key::Config, join(&examined));
+    checked.config = examined.config;
+    if let Some(embedded) = settings {
+        let examined = examine_settings(&embedded.text, checked.config.as_ref());
+        let found = examined.errors.into_iter().chain(examined.warnings);
+        checked.add(file, embedded, Key::Ferrolb, found.collect());
+        checked.unkept += examined.unkept;
+        match (&mut checked.config, examined.settings) {
+            (Some(config), Some(settings)) => config.settings = settings,
+            (_, _) => checked.config = None,
+        }
+    }
+    // Errors of both texts, then warnings of both.
+    checked
+        .diagnostics
+        .sort_by_key(|diagnostic| diagnostic.severity != Severity::Error);
+    checked
+}
+
+impl Checked {
+    /// Adds what was found in a text of the file.
+    fn add(&mut self, file: &str, embedded: &Embedded, key: Key, found: Vec<Diagnostic>) {
+        let Embedded {
             name,
-            text: text.to_owned(),
-            diagnostics: inner,
-        }),
+            text,
+            place,
+            style,
+        } = embedded;
+        let offsets = Offsets::of(file, *place, text, *style);
+        let lines = Lines::of(file);
+        let in_file = found
+            .iter()
+            .map(|diagnostic| offsets.in_file(&lines, text, diagnostic));
+        self.diagnostics.extend(in_file);
+        let own_lines = matches!(offsets, Offsets::Lines(_)) || !text.trim_end().contains('\n');
+        let secrets = secrets_in(text);
+        if own_lines && !matches!(offsets, Offsets::Unknown(_)) {
+            let in_file = secrets
+                .iter()
+                .map(|secret| offsets.at(secret.start)..offsets.at(secret.end));
+            self.secrets.extend(in_file);
+        } else {
+            self.inner.push(Inner {
+                key,
+                name,
+                text: text.clone(),
+                diagnostics: found,
+                secrets,
+            });
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::input::Checked;
 use crate::config::error::Diagnostic;
+use crate::config::settings::{PeerSettings, Settings};
 use crate::config::{BfdProfile, BgpAdvertisement, Config, NodeSelector, Operator, Peer, Pool};
 
 /// What stands for a password.
@@ -37,6 +38,8 @@ struct Report<'a> {
 /// One diagnostic.
 #[derive(Serialize)]
 struct Finding<'a> {
+    /// Which text it is about: `data.config`, `data.ferrolb`.
+    key: &'static str,
     severity: &'static str,
     code: &'static str,
     message: &'a str,
@@ -50,6 +53,7 @@ impl<'a> From<&'a Diagnostic> for Finding<'a> {
     fn from(diagnostic: &'a Diagnostic) -> Self {
         let known = |number: usize| (number > 0).then_some(number);
         Self {
+            key: diagnostic.key.as_str(),
             severity: diagnostic.severity.as_str(),
             code: diagnostic.code,
             message: &diagnostic.message,
@@ -68,6 +72,7 @@ struct Shown<'a> {
     peers: Vec<ShownPeer<'a>>,
     pools: Vec<ShownPool<'a>>,
     bfd_profiles: Vec<ShownProfile<'a>>,
+    ferrolb: ShownSettings<'a>,
 }
 
 impl<'a> Shown<'a> {
@@ -77,6 +82,7 @@ impl<'a> Shown<'a> {
             peers: peers.map(|peer| ShownPeer::of(peer, secrets)).collect(),
             pools: config.pools.iter().map(ShownPool::from).collect(),
             bfd_profiles: config.bfd_profiles.iter().map(ShownProfile::from).collect(),
+            ferrolb: ShownSettings::from(&config.settings),
         }
     }
 }
@@ -230,4 +236,90 @@ impl<'a> From<&'a BfdProfile> for ShownProfile<'a> {
             minimum_ttl: profile.minimum_ttl,
         }
     }
+}
+
+/// The settings; where there are none, what holds all the same.
+#[derive(Serialize)]
+struct ShownSettings<'a> {
+    bgp: ShownBgp<'a>,
+    layer2: ShownLayer2<'a>,
+    gossip: ShownGossip,
+}
+
+impl<'a> From<&'a Settings> for ShownSettings<'a> {
+    fn from(settings: &'a Settings) -> Self {
+        let peers = settings.bgp.peers.iter();
+        Self {
+            bgp: ShownBgp {
+                general: ShownOptions::from(&settings.bgp.general),
+                peers: peers
+                    .map(|entry| ShownEntry {
+                        peer_address: entry.peer_address.to_string(),
+                        peer_port: entry.peer_port,
+                        options: ShownOptions::from(&entry.settings),
+                    })
+                    .collect(),
+            },
+            layer2: ShownLayer2 {
+                interfaces: &settings.layer2.interfaces,
+                conflict_resolution: settings.layer2.conflict_resolution,
+            },
+            gossip: ShownGossip {
+                fast_detection: settings.gossip.fast_detection,
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ShownBgp<'a> {
+    general: ShownOptions<'a>,
+    peers: Vec<ShownEntry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownEntry<'a> {
+    peer_address: String,
+    peer_port: Option<u16>,
+    #[serde(flatten)]
+    options: ShownOptions<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownOptions<'a> {
+    enabled: bool,
+    graceful_restart: Option<String>,
+    graceful_shutdown: Option<String>,
+    ttl_security: Option<u8>,
+    interface: Option<&'a str>,
+    bfd_multihop: Option<bool>,
+}
+
+impl<'a> From<&'a PeerSettings> for ShownOptions<'a> {
+    fn from(settings: &'a PeerSettings) -> Self {
+        let shown = |duration| GoDuration::from(duration).to_string();
+        Self {
+            enabled: settings.enabled,
+            graceful_restart: settings.graceful_restart.map(shown),
+            graceful_shutdown: settings.graceful_shutdown.map(shown),
+            ttl_security: settings.ttl_security,
+            interface: settings.interface.as_deref(),
+            bfd_multihop: settings.bfd_multihop,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownLayer2<'a> {
+    interfaces: &'a [String],
+    conflict_resolution: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownGossip {
+    fast_detection: bool,
 }

@@ -22,19 +22,39 @@ pub(super) fn write(
     checked: &Checked,
     args: &CheckArgs,
 ) -> io::Result<()> {
-    let (origin, text, diagnostics) = match &checked.inner {
-        // The lines of the configuration itself, not the one line that holds them all.
-        Some(inner) => (
-            format!("{name}#{}", inner.name),
-            inner.text.as_str(),
-            &inner.diagnostics,
-        ),
-        None => (name.to_owned(), file, &checked.diagnostics),
-    };
+    // What is shown with the lines of the file itself.
+    let in_file = checked.diagnostics.iter().filter(|diagnostic| {
+        checked
+            .inner
+            .iter()
+            .all(|inner| inner.key != diagnostic.key)
+    });
+    write_all(out, name, file, &checked.secrets, in_file, args)?;
+    for inner in &checked.inner {
+        // The lines of the text itself, not the one line that holds them all.
+        let origin = format!("{name}#{}", inner.name);
+        let found = inner.diagnostics.iter();
+        write_all(out, &origin, &inner.text, &inner.secrets, found, args)?;
+    }
+    if checked.unkept > 0 {
+        writeln!(out, "error: and {} more errors\n", checked.unkept)?;
+    }
+    writeln!(out, "{name}: {}", summary(checked))
+}
+
+/// Writes the diagnostics of one text.
+fn write_all<'d>(
+    out: &mut dyn Write,
+    origin: &str,
+    text: &str,
+    secrets: &[Range<usize>],
+    diagnostics: impl Iterator<Item = &'d Diagnostic>,
+    args: &CheckArgs,
+) -> io::Result<()> {
     let source = if args.show_secrets {
         Cow::Borrowed(text)
     } else {
-        Cow::Owned(without_secrets(text, &checked.secrets))
+        Cow::Owned(without_secrets(text, secrets))
     };
     let renderer = Renderer::plain();
     for diagnostic in diagnostics {
@@ -42,7 +62,7 @@ pub(super) fn write(
         let path = (!diagnostic.path.is_empty()).then_some(diagnostic.path.as_str());
         let snippet = Snippet::source(shown.line.as_str())
             .line_start(shown.number)
-            .path(origin.as_str())
+            .path(origin)
             .annotation(AnnotationKind::Primary.span(shown.span).label(path));
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
@@ -57,10 +77,7 @@ pub(super) fn write(
         }
         writeln!(out, "{}\n", renderer.render(&[group]))?;
     }
-    if checked.unkept > 0 {
-        writeln!(out, "error: and {} more errors\n", checked.unkept)?;
-    }
-    writeln!(out, "{name}: {}", summary(checked))
+    Ok(())
 }
 
 /// A line of the source with the place in it.

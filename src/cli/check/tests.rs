@@ -270,16 +270,93 @@ bfd-profiles: [{name: f, receive-interval: 100, minimum-ttl: 254}]
                 "name": "f", "receiveInterval": 100, "transmitInterval": null, "detectMultiplier": null, "echoInterval": null,
                 "echoMode": false, "passiveMode": false, "minimumTtl": 254,
             }],
+            "ferrolb": {
+                "bgp": {
+                    "general": {
+                        "enabled": true, "gracefulRestart": null, "gracefulShutdown": null, "ttlSecurity": null,
+                        "interface": null, "bfdMultihop": null,
+                    },
+                    "peers": [],
+                },
+                "layer2": {"interfaces": [], "conflictResolution": true},
+                "gossip": {"fastDetection": true},
+            },
         })
     );
     let warning = &report["diagnostics"][0];
     assert_eq!(
         warning,
         &json!({
-            "severity": "warning", "code": "plain-password", "path": "peers[0].password", "line": 2, "column": 87,
+            "key": "data.config", "severity": "warning", "code": "plain-password", "path": "peers[0].password", "line": 2, "column": 87,
             "message": "the password is in plain sight: whoever may read the ConfigMap can read it",
             "help": "restrict who may read it",
         })
+    );
+}
+
+const BOTH: &str = "kind: ConfigMap
+metadata: {name: config}
+data:
+  ferrolb: |
+    bgp:
+      graceful-restart: 2h
+      peers:
+      - peer-address: 192.0.2.2
+    gossip: {fast-detection: false}
+  config: |
+    peers:
+    - {my-asn: 64512, peer-asn: 64513, peer-address: 192.0.2.1, password: hunter2}
+";
+
+#[test]
+fn both_texts_of_a_config_map_are_checked() {
+    let found = report(BOTH, &[]);
+    let errors = [
+        (6, 25, "invalid-graceful-restart".to_owned()),
+        (8, 23, "unknown-peer".to_owned()),
+    ];
+    assert_eq!(places(&found), errors);
+    assert_eq!(found["config"], Value::Null);
+    let keys: Vec<_> = (0..4)
+        .map(|n| found["diagnostics"][n]["key"].clone())
+        .collect();
+    assert_eq!(
+        keys,
+        ["data.ferrolb", "data.ferrolb", "data.config", "data.config"],
+        "errors first"
+    );
+    let (_, out) = check(BOTH, &[]);
+    assert!(out.contains("--> <stdin>:8:23"), "{out}");
+    assert!(out.contains("bgp.peers[0].peer-address"), "{out}");
+    assert!(!out.contains("hunter2"), "{out}");
+
+    let good = BOTH.replace("2h", "2m").replace("192.0.2.2", "192.0.2.1");
+    let found = report(&good, &[]);
+    let ferrolb = &found["config"]["ferrolb"];
+    assert_eq!(ferrolb["bgp"]["general"]["gracefulRestart"], "2m0s");
+    assert_eq!(ferrolb["bgp"]["peers"][0]["peerAddress"], "192.0.2.1");
+    assert_eq!(ferrolb["bgp"]["peers"][0]["gracefulRestart"], "2m0s");
+    assert_eq!(ferrolb["gossip"]["fastDetection"], false);
+}
+
+#[test]
+fn each_text_of_one_line_of_json_is_shown_for_itself() {
+    let manifest = json!({
+        "kind": "ConfigMap",
+        "data": {"config": "peers: []\naddress-pools: 5\n", "ferrolb": "bgp:\n  ttl-security: 300\n"},
+    })
+    .to_string();
+    let (_, out) = check(&manifest, &[]);
+    assert!(out.contains("--> <stdin>#data.config:2:16"), "{out}");
+    assert!(out.contains("--> <stdin>#data.ferrolb:2:17"), "{out}");
+    let wrong = "kind: ConfigMap\ndata: {config: '', ferrolb: {bgp: {}}}\n";
+    let found = report(wrong, &[]);
+    assert_eq!(found["diagnostics"][0]["code"], "config-not-text");
+    assert!(
+        found["diagnostics"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("data.ferrolb")
     );
 }
 

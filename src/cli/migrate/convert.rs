@@ -391,14 +391,6 @@ fn surround(conversion: &mut Conversion, located: &Located, wanted: &Wanted<'_>)
             "say with --config-name which one they read",
         );
     }
-    if located.settings.is_some() {
-        say(
-            Level::Warning,
-            "MIG047",
-            "the ConfigMap's key `ferrolb` holds settings that MetalLB does not have: they are not converted".to_owned(),
-            "",
-        );
-    }
 }
 
 /// The objects of a file.

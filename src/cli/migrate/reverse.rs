@@ -10,7 +10,7 @@ use ferrolb_compat::yaml::emit::{self, Value};
 use super::live::{self, ClusterArgs};
 use super::report::{Outcome, ReportArgs, Source};
 use super::{Auto, BLOCKED, DONE, IO, USAGE, atomic, parse_mode, parse_release, read_text, shown};
-use crate::config::error::{Diagnostic, Severity};
+use crate::config::error::{Diagnostic, Key, Severity};
 use crate::migrate::reverse::{ReverseOptions, Reversed, reverse};
 use crate::migrate::{Finding, Level};
 
@@ -194,6 +194,7 @@ pub(super) fn parse(sources: &[Source]) -> Result<Vec<Vec<Document>>, Vec<Findin
                 findings.push(Finding {
                     level: Level::Blocked,
                     diagnostic: Diagnostic {
+                        key: Key::Config,
                         severity: Severity::Error,
                         code: "syntax",
                         message: error.message,

@@ -23,6 +23,7 @@ fn status(services: Vec<ServiceStatus>) -> Status {
             in_use: 1,
         }],
         interfaces: BTreeMap::from([("eth0".to_owned(), vec!["ARP".to_owned(), "NDP".to_owned()])]),
+        peers: Vec::new(),
         services,
         problems: Vec::new(),
         events: Vec::new(),
@@ -49,6 +50,38 @@ fn waiting(name: &str) -> ServiceStatus {
         since: None,
         reason: Some("no available IPs".to_owned()),
     }
+}
+
+#[test]
+fn peers_and_what_they_are_told_are_shown() {
+    let peer = |number: usize| PeerStatus {
+        peer: format!("192.0.2.{number}:179"),
+        up: number > 1,
+        announced: 7,
+        pending: number - 1,
+        unsendable: 3 * (number / 3),
+    };
+    let routed = |address: &str| ServiceStatus {
+        announced: Some("bgp".to_owned()),
+        ..announced("web", address)
+    };
+    let now = Status {
+        peers: vec![peer(1), peer(2), peer(3)],
+        ..status(vec![routed("10.0.0.1")])
+    };
+    let text = table(&now);
+    for line in [
+        "peer 192.0.2.1:179: down (see the log)\n",
+        "peer 192.0.2.2:179: up, 7 routes announced, 1 about to be\n",
+        "peer 192.0.2.3:179: up, 7 routes announced, 2 about to be, 3 that it cannot be told (see the log)\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(text.lines().last().unwrap().contains("  bgp  "), "{text}");
+    assert_eq!(
+        changes(&status(Vec::new()), &now),
+        "announce 10.0.0.1 (default/web, pool lan) by BGP\n"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `--config-file PATH`: the configuration from a file instead of from the API server.
 //!
-//! The file holds either the configuration as such or a ConfigMap manifest (of any name if it is the only one). It is
+//! The file holds either the configuration as such or a ConfigMap manifest (of any name if it is the only one), which may
+//! hold the settings (`data.ferrolb`) too. It is
 //! watched as a folder of manifests is, also through the links of a mounted ConfigMap. A file that cannot be read or
 //! is no manifest changes nothing; a file that vanished is a ConfigMap that was deleted: the last good one stays in
 //! force, and that is said and shown in the metrics.
@@ -48,7 +49,8 @@ async fn run(path: PathBuf, key: ObjectKey, journal: Journal, changes: mpsc::Sen
                 .is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
     });
     record.into_iter().for_each(|record| journal(record));
-    let mut told: Option<Option<Arc<str>>> = None;
+    // Both texts of the ConfigMap.
+    let mut told: Option<(Option<Arc<str>>, Option<Arc<str>>)> = None;
     let mut said: Option<String> = None;
     let mut missing = false;
     let mut first = true;
@@ -74,8 +76,9 @@ async fn run(path: PathBuf, key: ObjectKey, journal: Journal, changes: mpsc::Sen
             Ok(config) => {
                 missing = false;
                 said = None;
-                if told.as_ref() != Some(&config.config) {
-                    told = Some(config.config.clone());
+                let texts = (config.config.clone(), config.settings.clone());
+                if told.as_ref() != Some(&texts) {
+                    told = Some(texts);
                     if changes.send(Change::ConfigMap(config)).await.is_err() {
                         return;
                     }
@@ -149,6 +152,7 @@ fn read(path: &Path, key: &ObjectKey) -> Result<view::ConfigMap, Seen> {
             key: key.clone(),
             uid: Arc::from(""),
             config: Some(Arc::from("")),
+            settings: None,
             origin,
         });
     }

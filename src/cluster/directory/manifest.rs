@@ -213,6 +213,7 @@ fn bare(text: &str, source: Source<'_>) -> Result<view::ConfigMap, Fault> {
         key: ObjectKey::new(CONFIG_NAMESPACE, name),
         uid: Arc::from(""),
         config: Some(Arc::from(text)),
+        settings: None,
         origin: source.origin.to_owned(),
     })
 }
@@ -384,16 +385,17 @@ impl<'de> DeserializeSeed<'de> for Read<'_> {
 }
 
 fn config_map(raw: raw::ConfigMap, origin: &str) -> Result<view::ConfigMap, String> {
-    let config = raw
-        .data
-        .and_then(|mut data| data.remove(ferrolb_compat::names::CONFIG_KEY));
-    if let Some(config) = &config {
-        fits(config)?;
+    let mut data = raw.data.unwrap_or_default();
+    let config = data.remove(ferrolb_compat::names::CONFIG_KEY);
+    let settings = data.remove(view::SETTINGS_KEY);
+    for text in config.iter().chain(&settings) {
+        fits(text)?;
     }
     Ok(view::ConfigMap {
         key: raw.metadata.key(CONFIG_NAMESPACE),
         uid: raw.metadata.uid(),
         config: config.map(Arc::from),
+        settings: settings.map(Arc::from),
         origin: origin.to_owned(),
     })
 }

@@ -49,6 +49,8 @@ struct KeptConfig {
     namespace: String,
     name: String,
     text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +138,7 @@ impl State {
                 namespace: owned.object.key.namespace().to_owned(),
                 name: owned.object.key.name().to_owned(),
                 text: owned.object.config.as_deref().map(str::to_owned),
+                settings: owned.object.settings.as_deref().map(str::to_owned),
             }),
             services: world
                 .services()
@@ -172,6 +175,7 @@ impl State {
                     key: ObjectKey::new(&kept.namespace, &kept.name),
                     uid: Arc::from(""),
                     config: kept.text.as_deref().map(Arc::from),
+                    settings: kept.settings.as_deref().map(Arc::from),
                     origin: dir.join(file).display().to_string(),
                 })
             });

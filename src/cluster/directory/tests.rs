@@ -702,6 +702,18 @@ async fn a_configuration_file_is_watched_bare_and_as_a_manifest() {
     };
     assert_eq!(map.config.as_deref(), Some("bgp-communities: []\n"));
     assert_eq!(map.key, key);
+    // The settings alone are a change too.
+    rig.replace(
+        "mounted",
+        &format!(
+            "{}  ferrolb: 'bgp: {{}}'\n",
+            manifest.trim_end_matches('\n').to_owned() + "\n"
+        ),
+    );
+    let Change::ConfigMap(map) = next(&mut changes).await else {
+        panic!("no ConfigMap");
+    };
+    assert_eq!(map.settings.as_deref(), Some("bgp: {}"));
     rig.replace("mounted", "apiVersion: v1\nkind: ConfigMap\ndata: [");
     rig.said_error("mounted:4:").await;
     rig.replace("mounted", "peers: []\n");

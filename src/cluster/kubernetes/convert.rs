@@ -426,6 +426,8 @@ pub(super) struct ConfigMap {
 #[serde(default)]
 struct ConfigData {
     config: Option<String>,
+    /// [`view::SETTINGS_KEY`].
+    ferrolb: Option<String>,
 }
 
 impl Object for ConfigMap {
@@ -438,13 +440,12 @@ impl ConfigMap {
     /// The ConfigMap as the configuration's reader sees it.
     pub(super) fn into_view(self, key: view::ObjectKey) -> view::ConfigMap {
         let origin = format!("ConfigMap {key}");
+        let data = self.data.unwrap_or_default();
         view::ConfigMap {
             key,
             uid: self.metadata.uid.unwrap_or_default().into(),
-            config: self
-                .data
-                .and_then(|data| data.config)
-                .map(|config| config.into()),
+            config: data.config.map(Into::into),
+            settings: data.ferrolb.map(Into::into),
             origin,
         }
     }

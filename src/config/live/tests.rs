@@ -13,6 +13,7 @@ fn map(text: Option<&str>) -> ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "".into(),
         config: text.map(Into::into),
+        settings: None,
         origin: String::new(),
     }
 }
@@ -132,4 +133,43 @@ fn a_map_without_the_key_is_refused_and_an_empty_text_is_good() {
     );
     accept(&mut live, "");
     assert!(live.current().unwrap().pools.is_empty());
+}
+
+#[test]
+fn the_settings_are_a_part_of_the_configuration() {
+    let with = |settings: Option<&str>| ConfigMap {
+        settings: settings.map(Into::into),
+        ..map(Some(GOOD))
+    };
+    let mut live = LiveConfig::default();
+    accept(&mut live, GOOD);
+    let Offer::Candidate(config) = live.offer(&with(Some("bgp: {ttl-security: 1}")), Mode::FerroLb)
+    else {
+        panic!("settings alone are a change");
+    };
+    assert_eq!(config.settings.bgp.general.ttl_security, Some(1));
+    live.accept(config);
+    assert_eq!(
+        live.offer(&with(Some("bgp: {ttl-security: 1}")), Mode::FerroLb),
+        Offer::Unchanged
+    );
+    // A fault in them refuses the whole, and what is in force stays.
+    let Offer::Refused(refused) = live.offer(&with(Some("bgp: {ttl-security: x}")), Mode::FerroLb)
+    else {
+        panic!("it is wrong");
+    };
+    assert!(
+        refused
+            .to_string()
+            .starts_with("data.ferrolb: line 1, column 21: bgp.ttl-security: ")
+    );
+    assert!(live.stale());
+    assert_eq!(
+        live.current().unwrap().settings.bgp.general.ttl_security,
+        Some(1)
+    );
+    let Offer::Candidate(config) = live.offer(&with(None), Mode::FerroLb) else {
+        panic!("the key may go away");
+    };
+    assert_eq!(config.settings, Default::default());
 }

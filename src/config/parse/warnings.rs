@@ -28,9 +28,7 @@ pub(super) fn look(
     raw: &ConfigFile,
     config: Option<&Config>,
 ) -> Vec<Diagnostic> {
-    let mut look = Look {
-        warnings: Vec::new(),
-    };
+    let mut look = Look::default();
     if let Some(text) = text {
         look.later_documents(text);
     }
@@ -39,20 +37,26 @@ pub(super) fn look(
     if let Some(config) = config {
         look.unused(raw, config);
     }
-    look.warnings.sort_by_key(|warning| warning.span.start);
-    look.warnings.truncate(MAX_WARNINGS);
-    look.warnings
+    look.sorted()
 }
 
 /// The warnings so far.
-struct Look {
+#[derive(Default)]
+pub(super) struct Look {
     /// In no order.
     warnings: Vec<Diagnostic>,
 }
 
 impl Look {
+    /// The first ones, in the order of the text.
+    pub(super) fn sorted(mut self) -> Vec<Diagnostic> {
+        self.warnings.sort_by_key(|warning| warning.span.start);
+        self.warnings.truncate(MAX_WARNINGS);
+        self.warnings
+    }
+
     /// Adds a warning.
-    fn warn(
+    pub(super) fn warn(
         &mut self,
         code: &'static str,
         path: String,
@@ -71,7 +75,7 @@ impl Look {
     }
 
     /// A second document is not read.
-    fn later_documents(&mut self, text: &str) {
+    pub(super) fn later_documents(&mut self, text: &str) {
         let mut offset = 0;
         let mut begun = false;
         for line in text.split_inclusive('\n') {

@@ -29,6 +29,7 @@ fn counters_survive_a_withdrawal_and_go_on() {
         requests_received: 2,
         responses_sent: 1,
         gratuitous_sent: 0,
+        conflicts: 0,
     };
     assert_eq!(tallies.counters(), [(ip("192.0.2.1"), want)]);
 }

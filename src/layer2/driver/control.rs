@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 
+use super::ears::Ears;
 use super::membership::Memberships;
 use super::netlink::Netlink;
 use super::port::{OpenPort, Shared, Snapshot};
@@ -18,19 +19,22 @@ use super::queue::{Change, Queue};
 use super::sys;
 use crate::journal::{Level, Record};
 use crate::layer2::announced::{Announced, Tallies, Tally};
+use crate::layer2::conflict::{self, Conflicts};
 use crate::layer2::gratuitous::{self, Gratuitous};
 use crate::layer2::groups::Groups;
 use crate::layer2::interfaces::{self, Interfaces, Output, Responder};
 use crate::layer2::wire::Frame;
 use crate::layer2::wire::arp::{Arp, Operation};
-use crate::layer2::wire::ndp::Advertisement;
-use crate::layer2::{Kind, Port, Report};
+use crate::layer2::wire::ndp::{self, Advertisement};
+use crate::layer2::{Kind, MacAddr, Port, Report};
 use crate::machine::Machine;
 
 /// What the control thread and its owner share.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     pub(super) queue: Mutex<Queue>,
+    /// The only interfaces, if that was said since the control thread looked: the newest counts.
+    pub(super) only: Mutex<Option<Vec<String>>>,
     pub(super) tallies: Mutex<Tallies>,
     pub(super) reports_dropped: AtomicU64,
 }
@@ -47,6 +51,11 @@ pub(super) struct Control {
     netlink: Netlink,
     interfaces: Interfaces,
     gratuitous: Gratuitous,
+    conflicts: Conflicts,
+    /// `None`: the kernel gave no sockets for it, as was said.
+    ears: Option<Ears>,
+    /// The Ethernet addresses of all ports, as they were last told.
+    stations: Vec<MacAddr>,
     groups: Groups,
     memberships: Memberships,
     announced: Announced,
@@ -90,6 +99,9 @@ impl Control {
             netlink,
             interfaces: Interfaces::new(params),
             gratuitous: Gratuitous::new(now),
+            conflicts: Conflicts::default(),
+            ears: None,
+            stations: Vec::new(),
             groups: Groups::default(),
             memberships: Memberships::default(),
             announced: Announced::default(),
@@ -105,6 +117,13 @@ impl Control {
 
     /// Runs until [`Shared::stop`].
     pub(super) fn run(mut self) {
+        match Ears::open() {
+            Ok(ears) => self.ears = Some(ears),
+            Err(error) => {
+                let msg = "cannot listen for others that have announced addresses: conflicts will not be found";
+                self.log(Record::failed("listenForConflicts", error, msg).at(Level::Warn));
+            }
+        }
         while !self.shared.is_stopping() {
             let now = Instant::now();
             self.step(now);
@@ -118,7 +137,11 @@ impl Control {
                 self.netlink.as_raw_fd()
             };
             // An interrupted or failed wait is one that is over.
-            let _ = sys::wait_either(control, netlink, timeout);
+            let ears = match &self.ears {
+                Some(ears) => ears.epoll().as_raw_fd(),
+                None => control,
+            };
+            let _ = sys::wait_any([control, netlink, ears], timeout);
         }
     }
 
@@ -128,6 +151,8 @@ impl Control {
             self.gratuitous.next_deadline(),
             self.interfaces.next_deadline(),
             self.netlink.next_deadline(),
+            self.conflicts.next_deadline(),
+            self.ears.as_ref().and_then(Ears::next_deadline),
             later.then(|| now + LATER),
             self.memberships.has_work().then_some(now),
         ]
@@ -139,12 +164,17 @@ impl Control {
     fn step(&mut self, now: Instant) {
         self.shared.control.clear();
         let changes = lock(&self.desk.queue).take();
+        let only = lock(&self.desk.only).take();
+        if let Some(names) = only {
+            self.interfaces(now, interfaces::Input::Only(names));
+        }
         self.commands(now, changes);
         self.hear(now);
         self.reopen_broken(now);
         self.interfaces(now, interfaces::Input::Tick);
         self.publish();
         self.burst(now, gratuitous::Input::Tick);
+        self.hear_claims(now);
         self.memberships();
         self.retired
             .retain(|snapshot| Arc::strong_count(snapshot) > 1);
@@ -160,12 +190,20 @@ impl Control {
             if known && change != Change::Announce {
                 withdrawn.push(ip);
             }
+            match change {
+                Change::Announce | Change::Again => {}
+                Change::Withdraw => self.conflict(now, conflict::Input::Withdraw(ip)),
+                Change::Yield => self.conflict(now, conflict::Input::Yield(ip)),
+            }
             if change == Change::Again || (change == Change::Announce && !known) {
                 announced.push(ip);
             }
         }
         if announced.is_empty() && withdrawn.is_empty() {
             return;
+        }
+        if let Some(ears) = &mut self.ears {
+            ears.outdated(now);
         }
         {
             let mut tallies = lock(&self.desk.tallies);
@@ -197,6 +235,7 @@ impl Control {
         }
         for ip in announced {
             self.gratuitous.handle(now, gratuitous::Input::Announce(ip));
+            self.conflict(now, conflict::Input::Announce(ip));
             if let IpAddr::V6(ip) = ip
                 && let Some(group) = self.groups.announce(ip)
             {
@@ -238,6 +277,7 @@ impl Control {
         if self.ports_changed {
             let announced = Arc::clone(&self.shared.snapshot.load().announced);
             self.store(announced);
+            self.tell_stations();
         }
     }
 
@@ -397,12 +437,94 @@ impl Control {
     fn burst(&mut self, now: Instant, input: gratuitous::Input) {
         self.gratuitous.handle(now, input);
         let mut frames = Outbox::default();
-        while let Some(gratuitous::Send { ip, port }) = self.gratuitous.poll_output() {
+        while let Some(gratuitous::Send { ip, port, probe }) = self.gratuitous.poll_output() {
             if let (Some(open), Some(tally)) = (self.ports.get(&port), self.announced.tally(ip)) {
                 frames.add(open, ip, tally);
+                if probe {
+                    frames.probe(open, ip);
+                }
             }
         }
         frames.flush();
+    }
+
+    // -- conflicts
+
+    /// Claims of others that were heard.
+    fn hear_claims(&mut self, now: Instant) {
+        let Some(mut ears) = self.ears.take() else {
+            return;
+        };
+        ears.tune(now, self.conflicts.watched());
+        ears.listen(|kind, interface, frame| {
+            let port = Port { interface, kind };
+            if !self.ports.contains_key(&port) {
+                return;
+            }
+            let Ok((ip, mac)) = conflict::claim(kind, frame) else {
+                return;
+            };
+            // Our own frames come back through bonds and bridges, and on other interfaces of ours on the same network.
+            if self.stations.contains(&mac) {
+                return;
+            }
+            self.conflict(now, conflict::Input::Claim { ip, port, mac });
+        });
+        self.ears = Some(ears);
+        self.conflict(now, conflict::Input::Tick);
+    }
+
+    fn conflict(&mut self, now: Instant, input: conflict::Input) {
+        self.conflicts.handle(now, input);
+        while let Some(output) = self.conflicts.poll_output() {
+            match output {
+                conflict::Output::Probe { ip, port } => {
+                    if let Some(open) = self.ports.get(&port) {
+                        // Lost: the next one is soon.
+                        let _ = sys::send_one(open.as_raw_fd(), probe(ip, open).as_bytes());
+                    }
+                }
+                conflict::Output::Disputed { ip, port, mac } => {
+                    if let Some(tally) = self.announced.tally(ip) {
+                        tally.conflict();
+                    }
+                    let interface = self
+                        .ports
+                        .get(&port)
+                        .map_or_else(String::new, |open| open.name.to_string());
+                    let known_as = neighbours(mac);
+                    self.report(Report::Conflict {
+                        ip,
+                        mac,
+                        interface,
+                        known_as,
+                    });
+                }
+                conflict::Output::Settled { ip, mac } => {
+                    self.report(Report::ConflictOver { ip, mac });
+                    if let Some(ears) = &mut self.ears {
+                        ears.outdated(now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says from which Ethernet addresses we announce, if that changed.
+    fn tell_stations(&mut self) {
+        // The lowest interfaces first: cards come before what is made of them.
+        let mut ports: Vec<&OpenPort> = self.ports.values().collect();
+        ports.sort_unstable_by_key(|open| open.port);
+        let mut stations: Vec<MacAddr> = Vec::new();
+        for open in ports {
+            if !stations.contains(&open.interface.mac) {
+                stations.push(open.interface.mac);
+            }
+        }
+        if stations != self.stations {
+            self.stations.clone_from(&stations);
+            self.report(Report::Stations(stations));
+        }
     }
 
     // -- memberships
@@ -459,6 +581,7 @@ impl Control {
 #[derive(Default)]
 struct Outbox<'a> {
     by_port: HashMap<Port, (&'a OpenPort, Frames<'a>)>,
+    probes: Vec<(&'a OpenPort, Frame)>,
 }
 
 /// Frames, each with the counters of its address.
@@ -484,7 +607,16 @@ impl<'a> Outbox<'a> {
         }
     }
 
+    /// Not counted: it claims nothing.
+    fn probe(&mut self, open: &'a OpenPort, ip: IpAddr) {
+        self.probes.push((open, probe(ip, open)));
+    }
+
     fn flush(self) {
+        for (open, frame) in &self.probes {
+            // Lost: a claim is heard all the same.
+            let _ = sys::send_one(open.as_raw_fd(), frame.as_bytes());
+        }
         for (open, frames) in self.by_port.into_values() {
             let mut left = frames.as_slice();
             while !left.is_empty() {
@@ -501,6 +633,31 @@ impl<'a> Outbox<'a> {
             }
         }
     }
+}
+
+/// Asks on this port who has the address.
+fn probe(ip: IpAddr, open: &OpenPort) -> Frame {
+    let mac = open.interface.mac;
+    match ip {
+        IpAddr::V4(ip) => Frame::build(|buffer| Arp::probe(ip, mac).encode(buffer)),
+        IpAddr::V6(ip) => Frame::build(|buffer| ndp::encode_probe(ip, mac, buffer)),
+    }
+}
+
+/// The IPv4 addresses by which this host knows a station. Read only when somebody has to be named.
+fn neighbours(mac: MacAddr) -> Vec<IpAddr> {
+    // proc(5): IP address, HW type, flags, HW address, mask, device; a line of headings first.
+    let table = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
+    let mac = mac.to_string();
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let ip = fields.next()?;
+            (fields.nth(2)? == mac).then(|| ip.parse().ok())?
+        })
+        .collect()
 }
 
 /// Those of the interfaces on which the kernel answers ARP for any address of the host.

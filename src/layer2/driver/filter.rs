@@ -1,10 +1,13 @@
-//! What the kernel lets through to a responder's socket: classic BPF, so that its thread sleeps through everything else.
+//! What the kernel lets through to a responder's socket, and to the ears for conflicts: classic BPF, so that their threads sleep
+//! through everything else.
 //!
 //! The programs see a frame from its Ethernet header on, after the kernel took a VLAN tag off: that is why they ask for
 //! the interface (a frame for eth0.100 also passes eth0's sockets) and for the packet type (a tag that no interface
 //! wants makes it "for another host").
 
-use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
+use libc::{
+    BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W,
+};
 use socket2::SockFilter;
 
 use crate::layer2::Kind;
@@ -71,6 +74,87 @@ pub(super) fn program(kind: Kind, interface: u32) -> Vec<SockFilter> {
             equal(BPF_B, 21, 255),
         ],
     };
+    let mut program = all_of(conditions);
+    program.push(accept());
+    program
+}
+
+/// Most ranges of one filter. More addresses than that with gaps between them let claims of their neighbours through, which cost
+/// a look.
+const RANGES: usize = 32;
+
+/// The program for claims of these addresses on any interface: IPv4 addresses, or the last four octets of IPv6 ones.
+pub(super) fn claims(kind: Kind, addresses: Vec<u32>) -> Vec<SockFilter> {
+    let ranges = ranges(addresses);
+    if ranges.is_empty() {
+        return vec![refuse()];
+    }
+    let (conditions, at) = match kind {
+        Kind::Arp => (
+            vec![
+                at_most(BPF_W, PACKET_TYPE, BROADCAST),
+                // ar$pro: IPv4.
+                equal(BPF_H, 16, 0x0800),
+            ],
+            // ar$spa.
+            28,
+        ),
+        Kind::Ndp => (
+            vec![
+                // Next header: ICMPv6; type and code: neighbour advertisement, 0.
+                equal(BPF_B, 20, 58),
+                equal(BPF_H, 54, 136 << 8),
+                at_most(BPF_W, PACKET_TYPE, MULTICAST),
+                // Hop limit.
+                equal(BPF_B, 21, 255),
+            ],
+            // The end of the target.
+            74,
+        ),
+    };
+    let mut program = all_of(conditions);
+    program.push(instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, at));
+    // In ascending order: below the next range is outside of all. Each takes four instructions, so that no jump is long.
+    for (low, high) in ranges {
+        program.push(instruction(BPF_JMP | BPF_JGE | BPF_K, 1, 0, low));
+        program.push(refuse());
+        program.push(instruction(BPF_JMP | BPF_JGT | BPF_K, 1, 0, high));
+        program.push(accept());
+    }
+    program.push(refuse());
+    program
+}
+
+/// Ranges that hold all of them, ascending: those that touch are one, and then those with the smallest gaps.
+fn ranges(mut addresses: Vec<u32>) -> Vec<(u32, u32)> {
+    addresses.sort_unstable();
+    addresses.dedup();
+    let mut gaps: Vec<u32> = addresses
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [one, next] => Some(next - one),
+            _ => None,
+        })
+        .collect();
+    gaps.sort_unstable();
+    // A gap up to this is bridged.
+    let bridged = gaps
+        .len()
+        .checked_sub(RANGES)
+        .and_then(|place| gaps.get(place))
+        .map_or(1, |gap| (*gap).max(1));
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for address in addresses {
+        match ranges.last_mut() {
+            Some((_, high)) if address - *high <= bridged => *high = address,
+            _ => ranges.push((address, address)),
+        }
+    }
+    ranges
+}
+
+/// All conditions: the frame is refused unless they hold.
+fn all_of(conditions: Vec<Condition>) -> Vec<SockFilter> {
     let mut program = Vec::with_capacity(conditions.len() * 3 + 1);
     for Condition {
         load,
@@ -89,15 +173,18 @@ pub(super) fn program(kind: Kind, interface: u32) -> Vec<SockFilter> {
             if_false,
             value,
         ));
-        program.push(instruction(BPF_RET | BPF_K, 0, 0, 0));
+        program.push(refuse());
     }
-    program.push(instruction(
-        BPF_RET | BPF_K,
-        0,
-        0,
-        u32::try_from(MAX_FRAME).unwrap_or(u32::MAX),
-    ));
     program
+}
+
+fn refuse() -> SockFilter {
+    instruction(BPF_RET | BPF_K, 0, 0, 0)
+}
+
+fn accept() -> SockFilter {
+    let length = u32::try_from(MAX_FRAME).unwrap_or(u32::MAX);
+    instruction(BPF_RET | BPF_K, 0, 0, length)
 }
 
 fn instruction(code: u32, if_true: u8, if_false: u8, k: u32) -> SockFilter {
@@ -109,3 +196,6 @@ fn instruction(code: u32, if_true: u8, if_false: u8, k: u32) -> SockFilter {
         k,
     )
 }
+
+#[cfg(test)]
+mod tests;

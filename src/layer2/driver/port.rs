@@ -16,8 +16,8 @@ use crate::layer2::responder::{Drop as Reason, Interface};
 use crate::layer2::{Kind, Port};
 
 /// linux/if_ether.h.
-const ETH_P_ARP: u16 = 0x0806;
-const ETH_P_IPV6: u16 = 0x86dd;
+pub(super) const ETH_P_ARP: u16 = 0x0806;
+pub(super) const ETH_P_IPV6: u16 = 0x86dd;
 
 /// What a flood may pile up before frames are lost. The kernel gives at most net.core.rmem_max.
 const RECEIVE_BUFFER: usize = 1024 * 1024;

@@ -13,6 +13,8 @@ use crate::layer2::Command;
 pub(super) enum Change {
     Announce,
     Withdraw,
+    /// Withdraw, and watch who else has it.
+    Yield,
     /// Withdraw, then announce: a new burst.
     Again,
 }
@@ -28,15 +30,15 @@ impl Queue {
     /// Adds a command; whether the queue was empty (whoever takes from it must be woken).
     pub(super) fn push(&mut self, command: Command) -> bool {
         let was_empty = self.order.is_empty();
-        let (ip, announce) = match command {
-            Command::Announce(ip) => (ip, true),
-            Command::Withdraw(ip) => (ip, false),
-        };
+        let (Command::Announce(ip) | Command::Withdraw(ip) | Command::Yield(ip)) = command;
         let before = self.changes.get(&ip).copied();
-        let after = match (before, announce) {
-            (None | Some(Change::Announce), true) => Change::Announce,
-            (Some(Change::Withdraw | Change::Again), true) => Change::Again,
-            (_, false) => Change::Withdraw,
+        let after = match (before, command) {
+            (None | Some(Change::Announce), Command::Announce(_)) => Change::Announce,
+            (Some(Change::Withdraw | Change::Yield | Change::Again), Command::Announce(_)) => {
+                Change::Again
+            }
+            (_, Command::Withdraw(_)) => Change::Withdraw,
+            (_, Command::Yield(_)) => Change::Yield,
         };
         if self.changes.insert(ip, after).is_none() {
             self.order.push(ip);

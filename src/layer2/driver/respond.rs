@@ -12,6 +12,7 @@ use super::sys::{self, BATCH, Events, Received};
 use crate::layer2::announced::{Announced, Tally};
 use crate::layer2::responder::answer;
 use crate::layer2::wire::Frame;
+use crate::turns::ask_for_short_turns;
 
 /// The token of the waker among those of the ports, which count from 1.
 pub(super) const WAKER: u64 = 0;
@@ -38,7 +39,7 @@ struct Responder<'a> {
 /// Runs until [`Shared::stop`].
 pub(super) fn run(shared: &Shared) {
     // Without it everything works, only later on a busy processor.
-    let _ = sys::ask_for_short_turns();
+    let _ = ask_for_short_turns();
     let mut responder = Responder {
         shared,
         received: Received::new(),

@@ -256,6 +256,28 @@ pub(super) fn receive_one(fd: RawFd, into: &mut Received) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes one frame, and says how long it is and on which interface it came. `WouldBlock` if there is none.
+#[expect(unsafe_code, reason = "the sender of a frame is a sockaddr_ll")]
+pub(super) fn receive_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+    // SAFETY: recvfrom fills in at most the length given, and says how much; a sockaddr_ll is plain data.
+    let (received, sender) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            let received = libc::recvfrom(
+                fd,
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                libc::MSG_DONTWAIT,
+                storage.cast(),
+                length,
+            );
+            usize::try_from(received).map_err(|_| io::Error::last_os_error())
+        })
+    }?;
+    // SAFETY: the storage behind a SockAddr is larger than a sockaddr_ll, and zeroed where nothing was written.
+    let interface = unsafe { (*sender.as_ptr().cast::<libc::sockaddr_ll>()).sll_ifindex };
+    Ok((received, u32::try_from(interface).unwrap_or_default()))
+}
+
 /// Sends one frame, the cheapest way.
 #[expect(unsafe_code, reason = "send")]
 pub(super) fn send_one(fd: RawFd, frame: &[u8]) -> io::Result<()> {
@@ -362,6 +384,12 @@ impl Events {
     }
 }
 
+impl AsRawFd for Epoll {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl Epoll {
     #[expect(unsafe_code, reason = "epoll")]
     pub(super) fn new() -> io::Result<Self> {
@@ -414,10 +442,10 @@ impl Epoll {
     }
 }
 
-/// Waits until one of two descriptors is readable, or the time is over (`None`: no end).
+/// Waits until one of these descriptors is readable, or the time is over (`None`: no end).
 #[expect(unsafe_code, reason = "ppoll")]
-pub(super) fn wait_either(one: RawFd, other: RawFd, timeout: Option<Duration>) -> io::Result<()> {
-    let mut descriptors = [one, other].map(|fd| libc::pollfd {
+pub(super) fn wait_any(these: [RawFd; 3], timeout: Option<Duration>) -> io::Result<()> {
+    let mut descriptors = these.map(|fd| libc::pollfd {
         fd,
         events: libc::POLLIN,
         revents: 0,
@@ -427,29 +455,8 @@ pub(super) fn wait_either(one: RawFd, other: RawFd, timeout: Option<Duration>) -
         tv_nsec: libc::c_long::from(timeout.subsec_nanos().cast_signed()),
     });
     let end = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: two descriptors and, unless null, a timespec, all alive through the call.
-    check(unsafe { libc::ppoll(descriptors.as_mut_ptr(), 2, end, ptr::null()) }).map(drop)
-}
-
-/// Asks for short turns on the processor, and gets them sooner: since Linux 6.12 a thread that wakes goes before one whose
-/// turn is longer. Needs no right. Older kernels take the value and do nothing with it.
-#[expect(unsafe_code, reason = "sched_setattr")]
-pub(super) fn ask_for_short_turns() -> io::Result<()> {
-    let size = u32::try_from(size_of::<libc::sched_attr>()).map_err(io::Error::other)?;
-    // SAFETY: a sched_attr is plain data, all zeros are a value of it.
-    let mut attributes: libc::sched_attr = unsafe { zeroed() };
-    // SAFETY: the kernel writes at most `size` octets: policy and niceness stay what they are.
-    if unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    attributes.size = size;
-    // Nanoseconds; the shortest that Linux takes.
-    attributes.sched_runtime = 100_000;
-    // SAFETY: the kernel reads a sched_attr that says how large it is.
-    if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    // SAFETY: three descriptors and, unless null, a timespec, all alive through the call.
+    check(unsafe { libc::ppoll(descriptors.as_mut_ptr(), 3, end, ptr::null()) }).map(drop)
 }
 
 /// Lets another thread that waits for this processor run.

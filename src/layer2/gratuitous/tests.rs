@@ -40,7 +40,7 @@ impl Bench {
     }
 
     fn drain(&mut self, now: Instant) {
-        while let Some(Send { ip, port }) = self.machine.poll_output() {
+        while let Some(Send { ip, port, .. }) = self.machine.poll_output() {
             self.sent
                 .push((now.duration_since(self.start).as_millis(), ip, port));
         }

@@ -496,3 +496,43 @@ fn ipv6_on_kube_ipvs0_is_no_fault() {
     assert_eq!(bench.input(Input::Announce(ip("2001:db8::10"))), []);
     assert_eq!(bench.machine.next_deadline(), None);
 }
+
+#[test]
+fn the_configuration_names_the_only_interfaces_while_they_run() {
+    let mut bench = Bench::new(Params::default());
+    // Before anything is known nobody can say what is missing.
+    assert_eq!(bench.input(Input::Only(vec!["eth1".to_owned()])), []);
+    assert_eq!(bench.hear(Message::Link(eth0())), []);
+    let missing = bench.input(Input::ResyncDone);
+    assert!(
+        matches!(&missing[..], [Output::Report(Report::Log(record))] if record.msg.contains("eth1")),
+        "{missing:?}"
+    );
+    let opened = bench.input(Input::Only(vec!["eth0".to_owned(), "eth1".to_owned()]));
+    assert!(
+        matches!(&opened[..], [Output::Open(_), Output::Report(_)]),
+        "{opened:?}"
+    );
+    bench.input(Input::Opened {
+        port: ARP,
+        ok: true,
+    });
+    assert_eq!(
+        bench.input(Input::Only(vec!["eth0".to_owned(), "eth1".to_owned()])),
+        []
+    );
+    let closed = bench.input(Input::Only(vec!["eth1".to_owned()]));
+    assert!(
+        matches!(&closed[..], [Output::Close(_), Output::Report(_)]),
+        "{closed:?}"
+    );
+    let opened = bench.input(Input::Only(Vec::new()));
+    assert!(matches!(&opened[..], [Output::Open(_)]), "{opened:?}");
+    // Both must allow it.
+    let mut bench = Bench::new(Params {
+        interfaces: Some(vec!["eth9".to_owned()]),
+        ..Params::default()
+    });
+    bench.input(Input::Only(vec!["eth0".to_owned()]));
+    assert_eq!(bench.hear(Message::Link(eth0())), []);
+}

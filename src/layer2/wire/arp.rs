@@ -127,6 +127,21 @@ impl Arp {
         }
     }
 
+    /// Asks who has `ip`, without claiming anything (RFC 5227 §2.1.1): a broadcast request whose sender address is all zero.
+    #[must_use]
+    pub fn probe(ip: Ipv4Addr, mac: MacAddr) -> Self {
+        Self {
+            source: mac,
+            destination: MacAddr::broadcast(),
+            operation: Operation::Request,
+            sender_hardware_address: mac,
+            sender_protocol_address: Ipv4Addr::UNSPECIFIED,
+            // RFC 5227 §2.1.1: the 'target hardware address' field is ignored and SHOULD be set to all zeroes.
+            target_hardware_address: MacAddr::zero(),
+            target_protocol_address: ip,
+        }
+    }
+
     /// An announcement to everybody that `mac` has `ip`.
     ///
     /// `Upstream:` the target hardware address is the broadcast address in both operations. (RFC 5227 §3 ignores it.)

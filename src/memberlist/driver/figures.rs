@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use crate::memberlist::heartbeat;
 use crate::memberlist::swim;
 use crate::memberlist::wire::Dropped;
 
@@ -42,6 +43,9 @@ pub(super) struct Machine {
     pub(super) health: u32,
     pub(super) queued: usize,
     pub(super) counters: swim::Counters,
+    pub(super) heartbeat: heartbeat::Counters,
+    pub(super) watched: usize,
+    pub(super) judged: usize,
 }
 
 /// The counters at one moment.
@@ -69,6 +73,12 @@ pub struct Counters {
     pub queued: usize,
     /// The machine's own.
     pub swim: swim::Counters,
+    /// The heartbeats'.
+    pub heartbeat: heartbeat::Counters,
+    /// Other speakers that this one watches by heartbeats.
+    pub watched: usize,
+    /// Those of them the way to which is good enough for a verdict.
+    pub judged: usize,
 }
 
 impl Counters {
@@ -117,6 +127,9 @@ impl Figures {
             health: machine.health,
             queued: machine.queued,
             swim: machine.counters,
+            heartbeat: machine.heartbeat,
+            watched: machine.watched,
+            judged: machine.judged,
         }
     }
 }

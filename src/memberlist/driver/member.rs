@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use pnet_base::MacAddr;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -14,11 +16,12 @@ use super::streams::{self, Events, StreamEvent};
 use super::{Figures, Journal, Peers, STREAMS_OUT, Wrapping};
 use crate::journal::{Level, Record};
 use crate::machine::Machine as _;
+use crate::memberlist::directory::Directory;
 use crate::memberlist::standing::{Roster, Standing};
 use crate::memberlist::swim::{
     self, Departure, Event, Input, Output, Packet, Random, RequestId, Swim,
 };
-use crate::memberlist::wire::{Dropped, MAX_DATAGRAM, Message, decode_datagram};
+use crate::memberlist::wire::{Dropped, Encoder, MAX_DATAGRAM, Message, decode_datagram};
 
 /// Datagrams that are read before anything else has its turn.
 const BATCH: usize = 64;
@@ -35,8 +38,17 @@ pub(super) struct SetUp {
     pub(super) seed: u64,
     pub(super) wrapping: Wrapping,
     pub(super) standing: watch::Sender<Standing>,
+    pub(super) directory: Arc<ArcSwap<Directory>>,
     pub(super) figures: Arc<Figures>,
     pub(super) journal: Journal,
+}
+
+/// What the thread is told while it runs.
+pub(super) struct Told {
+    pub(super) peers: watch::Receiver<Peers>,
+    pub(super) leaves: mpsc::Receiver<oneshot::Sender<()>>,
+    pub(super) fast: watch::Receiver<bool>,
+    pub(super) stations: watch::Receiver<Vec<MacAddr>>,
 }
 
 /// Runs a member from when it is told its peers until nobody holds it any more.
@@ -44,9 +56,14 @@ pub(super) async fn run(
     set_up: SetUp,
     datagrams: std::net::UdpSocket,
     streams: std::net::TcpListener,
-    mut peers: watch::Receiver<Peers>,
-    mut leaves: mpsc::Receiver<oneshot::Sender<()>>,
+    told: Told,
 ) {
+    let Told {
+        mut peers,
+        mut leaves,
+        mut fast,
+        mut stations,
+    } = told;
     let journal = set_up.journal.clone();
     let adopted = UdpSocket::from_std(datagrams)
         .and_then(|datagrams| Ok((datagrams, TcpListener::from_std(streams)?)));
@@ -79,7 +96,10 @@ pub(super) async fn run(
         events.clone(),
     ));
     let first = peers.borrow_and_update().clone();
-    let mut member = Member::begin(set_up, datagrams, events, first);
+    let on = *fast.borrow_and_update();
+    let mut member = Member::begin(set_up, datagrams, events, first, on);
+    // Also what was told before.
+    stations.mark_changed();
     loop {
         let deadline = member.next_deadline();
         tokio::select! {
@@ -91,6 +111,15 @@ pub(super) async fn run(
                 Err(_) => return,
             },
             Some(done) = leaves.recv() => member.leave(done),
+            // Its sender goes with that of the peers.
+            Ok(()) = fast.changed() => {
+                let on = *fast.borrow_and_update();
+                member.handle(Input::FastDetection(on));
+            }
+            Ok(()) = stations.changed() => {
+                let told = stations.borrow_and_update().clone();
+                member.handle(Input::Stations(told));
+            }
             readable = member.datagrams.readable() => match readable {
                 Ok(()) => {}
                 Err(error) => member.cannot_receive(&error),
@@ -130,6 +159,8 @@ struct Member {
     datagrams: UdpSocket,
     buffer: Vec<u8>,
     wrapping: Wrapping,
+    /// The same without compression.
+    brief: Encoder,
     events: Events,
     dials: Arc<Semaphore>,
     /// Who waits for an answer of ours.
@@ -144,14 +175,24 @@ struct Member {
     /// Whether there may be other conclusions than before.
     news: bool,
     standing: watch::Sender<Standing>,
+    directory: Arc<ArcSwap<Directory>>,
     figures: Arc<Figures>,
     journal: Journal,
 }
 
 impl Member {
-    fn begin(set_up: SetUp, datagrams: UdpSocket, events: Events, peers: Peers) -> Self {
+    fn begin(
+        mut set_up: SetUp,
+        datagrams: UdpSocket,
+        events: Events,
+        peers: Peers,
+        fast: bool,
+    ) -> Self {
         let now = Instant::now();
         let can_ask = matches!(peers, Peers::These(_));
+        if let Some(kin) = &mut set_up.swim.kin {
+            kin.fast &= fast;
+        }
         (set_up.journal)(
             Record::event("gossipBegins", "joining the other speakers")
                 .with("node", &set_up.swim.name)
@@ -170,6 +211,10 @@ impl Member {
             swim: Swim::new(now, set_up.swim, Random::seeded(set_up.seed)),
             datagrams,
             buffer: vec![0; MAX_DATAGRAM],
+            brief: Encoder {
+                compress: false,
+                ..set_up.wrapping.encoder.clone()
+            },
             wrapping: set_up.wrapping,
             events,
             dials: Arc::new(Semaphore::new(STREAMS_OUT)),
@@ -181,6 +226,7 @@ impl Member {
             said: Vec::new(),
             news: true,
             standing: set_up.standing,
+            directory: set_up.directory,
             figures: set_up.figures,
             journal: set_up.journal,
         };
@@ -327,8 +373,14 @@ impl Member {
                         let _ = reply.send(message);
                     }
                 }
+                Output::Stations { name, stations } => {
+                    self.write_down(|directory| directory.announces_from(&name, stations));
+                }
                 Output::Event(event) => {
                     self.news = true;
+                    if let Event::Joined { name, addr } = &event {
+                        self.write_down(|directory| directory.is_at(name, addr.ip()));
+                    }
                     (self.journal)(told(&event));
                 }
                 Output::Joined { reached, failed } => {
@@ -346,6 +398,12 @@ impl Member {
         }
     }
 
+    fn write_down(&self, what: impl FnOnce(&mut Directory)) {
+        let mut directory = Directory::clone(&self.directory.load());
+        what(&mut directory);
+        self.directory.store(Arc::new(directory));
+    }
+
     fn send(&mut self, packet: &Packet) {
         let Some(nonce) = self.wrapping.nonce() else {
             self.figures.send_failures.add();
@@ -358,11 +416,12 @@ impl Member {
             });
             return;
         };
-        let Ok(bytes) = self
-            .wrapping
-            .encoder
-            .datagram(&packet.parts, packet.crc, nonce)
-        else {
+        let encoder = if packet.brief {
+            &self.brief
+        } else {
+            &self.wrapping.encoder
+        };
+        let Ok(bytes) = encoder.datagram(&packet.parts, packet.crc, nonce) else {
             // The machine keeps its packets' budget: there is none that cannot be encoded.
             return self.figures.send_failures.add();
         };
@@ -397,6 +456,14 @@ impl Member {
             health: self.swim.health(),
             queued: self.swim.queued(),
             counters: *self.swim.counters(),
+            heartbeat: *self.swim.heartbeat().counters(),
+            watched: self.swim.heartbeat().watched().count(),
+            judged: self
+                .swim
+                .heartbeat()
+                .watched()
+                .filter(|(_, good)| *good)
+                .count(),
         });
         let now = Instant::now();
         let due = self.roster.next_deadline().is_some_and(|at| at <= now);

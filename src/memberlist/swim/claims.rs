@@ -82,6 +82,7 @@ impl Swim {
         let addr = held.socket_addr();
         let name = claim.node.clone();
         let returned = matches!(before, State::Dead | State::Left);
+        self.census_changed = true;
         self.pass_on(&name, &Message::Alive(claim), returned);
         if returned {
             self.outputs
@@ -219,6 +220,7 @@ impl Swim {
             self.refute(claim.incarnation, "dead", &claim.from);
             return;
         }
+        self.census_changed = true;
         let how = if claim.from == claim.node {
             Departure::Left
         } else {
@@ -254,11 +256,7 @@ impl Swim {
 
     /// Something is said of us that is not so: say that we are alive, with an incarnation above it.
     fn refute(&mut self, accused: u32, claim: &'static str, from: &Name) {
-        let next = self
-            .incarnation
-            .saturating_add(1)
-            .max(accused.saturating_add(1));
-        if next > MAX_OWN_INCARNATION {
+        let Some(next) = self.next_incarnation(accused) else {
             // Deviation: Go's counter wraps to 0, which nobody believes any more.
             self.counters.irrefutable += 1;
             let from = from.clone();
@@ -270,7 +268,7 @@ impl Swim {
                 .at(Level::Error)
             });
             return;
-        }
+        };
         self.incarnation = next;
         let name = self.params.name.clone();
         if let Some(own) = self.members.get_mut(&name) {
@@ -287,8 +285,18 @@ impl Swim {
             .at(Level::Warn)
             .with("incarnation", next)
         });
-        let own = self.own_claim();
-        self.pass_on(&name, &Message::Alive(own), true);
+        let own = Message::Alive(self.own_claim());
+        self.pass_on(&name, &own, true);
+        // Hearsay of a push/pull counts as our own word: it may be of a death.
+        if claim == "dead" || self.is_own(&from) {
+            self.tell_widely(&own);
+        }
+    }
+
+    /// The incarnation above ours and theirs, if there is one that may be taken.
+    pub(super) fn next_incarnation(&self, accused: u32) -> Option<u32> {
+        let next = self.incarnation.max(accused).saturating_add(1);
+        (next <= MAX_OWN_INCARNATION).then_some(next)
     }
 
     /// Somebody accuses an incarnation of ours that is past: it missed our refutation, so say it again. Upstream leaves that

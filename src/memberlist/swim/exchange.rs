@@ -85,7 +85,7 @@ impl Swim {
         })
     }
 
-    fn push_pull(&mut self, to: SocketAddr, purpose: Purpose) {
+    pub(super) fn push_pull(&mut self, to: SocketAddr, purpose: Purpose) {
         let join = matches!(purpose, Purpose::Join(_));
         let request = self.state(join);
         let deadline = self.now + self.params.stream_timeout;

@@ -99,8 +99,12 @@ impl Swim {
     }
 
     fn transmit(&mut self, to: SocketAddr, parts: Vec<Arc<[u8]>>, crc: bool) {
-        self.outputs
-            .push_back(Output::Send(Packet { to, parts, crc }));
+        self.outputs.push_back(Output::Send(Packet {
+            to,
+            parts,
+            crc,
+            brief: false,
+        }));
     }
 }
 
@@ -108,7 +112,7 @@ fn speaks_crc(member: &Member) -> bool {
     member.vsn.protocol_max() >= CRC_SINCE
 }
 
-fn encoded(message: &Message) -> Arc<[u8]> {
+pub(super) fn encoded(message: &Message) -> Arc<[u8]> {
     let mut bytes = Vec::with_capacity(128);
     encode_message(message, &mut bytes);
     bytes.into()

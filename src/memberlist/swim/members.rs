@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::random::Random;
+use super::Random;
 use crate::memberlist::wire::{Name, NodeState, State, Versions};
 
 /// What we hold of one member, ourselves included.

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::memberlist::heartbeat;
 use crate::memberlist::keyring::OVERHEAD;
 use crate::memberlist::wire::Name;
+use crate::memberlist::wire::kin::Abilities;
 
 /// Name, address, and memberlist's `DefaultLANConfig` of version 0.1.7, which MetalLB uses unchanged.
 ///
@@ -65,6 +67,11 @@ pub struct Params {
     /// others. See [`stall`](super#late-ticks).
     pub late_after: Duration,
 
+    /// What others are told that we are. `None`: nothing, as a Go node; then there is no fast detection.
+    pub kin: Option<Abilities>,
+    /// The times of the heartbeats.
+    pub heartbeat: heartbeat::Params,
+
     /// Most records, ours included; further names are refused and counted.
     pub max_members: usize,
     /// Most indirect pings that we relay at a time; further ones are answered with a nack and counted.
@@ -99,6 +106,8 @@ impl Params {
             reap_left_after: Duration::from_secs(60 * 60),
             rejoin_interval: Duration::from_secs(20),
             late_after: Duration::from_millis(500),
+            kin: Some(Abilities { fast: true }),
+            heartbeat: heartbeat::Params::default(),
             max_members: 4096,
             max_relays: 256,
             max_joins: 8,

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::fast::is_heartbeat;
 use super::{DialId, Noise, Swim, exchange};
 use crate::journal::{Level, Record};
+use crate::memberlist::heartbeat::SEQ_NOS;
 use crate::memberlist::wire::{Ack, IndirectPing, Message, Nack, Name, Ping, State, Suspect};
 
 /// Protocol version from which a member answers pings on streams.
@@ -88,8 +90,10 @@ impl Swim {
                 Message::Suspect(claim) => self.suspect(claim),
                 Message::Alive(claim) => self.alive(claim, false),
                 Message::Dead(claim) => self.dead(claim),
-                // MetalLB sends no user data; the others are for streams and never decoded from datagrams.
-                Message::User(_) | Message::PushPull(_) | Message::Err(_) => {}
+                // MetalLB sends none; speakers of our kind do.
+                Message::User(data) => self.user_data(from, &data),
+                // For streams, and never decoded from datagrams.
+                Message::PushPull(_) | Message::Err(_) => {}
             }
         }
     }
@@ -101,8 +105,15 @@ impl Swim {
 
     /// Are we there?
     fn answer(&mut self, from: SocketAddr, ping: &Ping) {
-        if self.is_for_us(ping) {
-            self.send(from, &ack(ping.seq_no));
+        if !self.is_for_us(ping) {
+            return;
+        }
+        let ack = ack(ping.seq_no);
+        if is_heartbeat(ping.seq_no) {
+            // Gossip does not ride on these: it would go to the same few again and again.
+            self.send_brief(from, &ack);
+        } else {
+            self.send(from, &ack);
         }
     }
 
@@ -296,6 +307,9 @@ impl Swim {
 
     /// Somebody answered: the one we probe, or one that we asked for another.
     fn ack(&mut self, from: SocketAddr, answer: &Ack) {
+        if is_heartbeat(answer.seq_no) {
+            return self.heartbeat_ack(from, answer.seq_no);
+        }
         if let Some(probe) = &self.probe
             && probe.seq_no == answer.seq_no
         {
@@ -408,7 +422,8 @@ impl Swim {
     }
 
     fn next_seq_no(&mut self) -> u32 {
-        self.seq_no = self.seq_no.wrapping_add(1);
+        // The highest bit is the heartbeats'.
+        self.seq_no = self.seq_no.wrapping_add(1) & !SEQ_NOS;
         self.seq_no
     }
 }

@@ -153,6 +153,7 @@ fn config(cidr: &str) -> ConfigMap {
     ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid".into(),
+        settings: None,
         config: Some(text.into()),
         origin: "ConfigMap metallb-system/config".to_owned(),
     }

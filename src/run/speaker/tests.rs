@@ -48,6 +48,8 @@ struct FakeGossip {
     /// When it was told to leave, and what was commanded by then.
     leaving: Arc<Mutex<Option<(Instant, usize)>>>,
     commands: Commands,
+    fast: Arc<Mutex<bool>>,
+    stations: Arc<Mutex<Vec<MacAddr>>>,
 }
 
 impl Membership for FakeGossip {
@@ -59,6 +61,19 @@ impl Membership for FakeGossip {
         self.peers.lock().unwrap().push(addresses.cloned());
     }
 
+    fn set_fast_detection(&self, on: bool) {
+        *self.fast.lock().unwrap() = on;
+    }
+
+    fn stations(&self, stations: &[MacAddr]) {
+        *self.stations.lock().unwrap() = stations.to_vec();
+    }
+
+    fn who(&self, station: MacAddr, _known_as: &[IpAddr]) -> Option<Arc<str>> {
+        let stations = self.stations.lock().unwrap();
+        stations.contains(&station).then(|| Arc::from("node-1"))
+    }
+
     async fn leave(&self) {
         let commanded = self.commands.lock().unwrap().len();
         *self.leaving.lock().unwrap() = Some((now(), commanded));
@@ -66,10 +81,25 @@ impl Membership for FakeGossip {
     }
 }
 
+/// What a protocol was asked for.
+type Asked<C> = Arc<Mutex<Vec<C>>>;
+
+/// A protocol whose part is not looked at, and that has nothing to say.
+fn silent<C, R>() -> Protocol<impl FnMut(C), R> {
+    Protocol {
+        send: |_| {},
+        reports: mpsc::channel(1).1,
+    }
+}
+
 struct Driven {
     gossip: FakeGossip,
     changes: mpsc::Sender<Change>,
     reports: mpsc::Sender<Report>,
+    bgp_reports: mpsc::Sender<bgp::Report>,
+    bfd_reports: mpsc::Sender<bfd::Report>,
+    bgp: Asked<bgp::Command>,
+    bfd: Asked<bfd::Command>,
     commands: Commands,
     fake: Fake,
     seat: Seat<metrics::Speaker>,
@@ -83,6 +113,9 @@ fn driven() -> Driven {
 fn driven_with(gossips: bool) -> Driven {
     let (changes, changed) = mpsc::channel(16);
     let (reports, reported) = mpsc::channel(16);
+    let (bgp_reports, bgp_reported) = mpsc::channel(16);
+    let (bfd_reports, bfd_reported) = mpsc::channel(16);
+    let (bgp_asked, bfd_asked) = (Asked::default(), Asked::default());
     let node: Arc<str> = Arc::from("node-1");
     let seat = Seat {
         journal: Journal::silent(),
@@ -93,6 +126,7 @@ fn driven_with(gossips: bool) -> Driven {
     let speaker = Speaker::new(Params {
         node_name: node.clone(),
         without_endpoints_ready: false,
+        bgp_type: crate::speaker::BgpType::default(),
     });
     let commands = Commands::default();
     let send = {
@@ -106,11 +140,31 @@ fn driven_with(gossips: bool) -> Driven {
         left: watch::Sender::new(false),
         leaving: Arc::default(),
         commands: commands.clone(),
+        fast: Arc::default(),
+        stations: Arc::default(),
     };
     let world = World {
         cluster: fake.clone(),
-        send,
-        reports: reported,
+        layer2: Protocol {
+            send,
+            reports: reported,
+        },
+        interfaces: None,
+        bgp: Protocol {
+            send: {
+                let asked = bgp_asked.clone();
+                move |command| asked.lock().unwrap().push(command)
+            },
+            reports: bgp_reported,
+        },
+        bfd: Protocol {
+            send: {
+                let asked = bfd_asked.clone();
+                move |command| asked.lock().unwrap().push(command)
+            },
+            reports: bfd_reported,
+        },
+        announced: None,
         gossip: gossips.then(|| gossip.clone()),
     };
     let task = tokio::spawn(drive(speaker, node, changed, world, seat.clone()));
@@ -118,6 +172,10 @@ fn driven_with(gossips: bool) -> Driven {
         gossip,
         changes,
         reports,
+        bgp_reports,
+        bfd_reports,
+        bgp: bgp_asked,
+        bfd: bfd_asked,
         commands,
         fake,
         seat,
@@ -135,6 +193,7 @@ impl Driven {
         self.tell(Change::ConfigMap(ConfigMap {
             key: ObjectKey::new("metallb-system", "config"),
             uid: "uid".into(),
+            settings: None,
             config: Some(
                 "address-pools:\n- {name: d, protocol: layer2, addresses: [192.0.2.0/24]}\n".into(),
             ),
@@ -271,6 +330,136 @@ async fn a_stop_withdraws_everything_before_it_ends() {
     let mut registry = Registry::default();
     registry.add(driven.seat.metrics.clone());
     assert!(!registry.render().contains("metallb_speaker_announced"));
+}
+
+/// Two peers at one address, one of them without BFD, and a pool for them.
+const ROUTED: &str = "\
+peers:
+- {my-asn: 1, peer-asn: 2, peer-address: 192.0.2.77, bfd-profile: f}
+- {my-asn: 1, peer-asn: 2, peer-address: 192.0.2.77, peer-port: 1179}
+bfd-profiles: [{name: f}]
+address-pools:
+- {name: d, protocol: bgp, addresses: [192.0.2.0/26]}
+";
+
+/// A speaker that announces its Service by BGP.
+async fn routing() -> Driven {
+    let driven = driven();
+    driven.tell_all().await;
+    driven
+        .tell(Change::ConfigMap(ConfigMap {
+            key: ObjectKey::new("metallb-system", "config"),
+            uid: "uid".into(),
+            config: Some(ROUTED.into()),
+            settings: Some("bgp: {graceful-restart: 9s}".into()),
+            origin: String::new(),
+        }))
+        .await;
+    for kind in NEEDS {
+        driven.tell(Change::Synced(kind)).await;
+    }
+    driven.tell(Change::Speakers(None)).await;
+    driven
+        .until("the peers", |driven| driven.bgp.lock().unwrap().len() == 3)
+        .await;
+    driven
+}
+
+fn way() -> bfd::Peer {
+    bfd::Peer {
+        address: "192.0.2.77".parse().unwrap(),
+        source: None,
+        interface: None,
+        multihop: false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_and_then_peers_reach_bgp_and_ways_bfd() {
+    let driven = routing().await;
+    let asked = driven.bgp.lock().unwrap().clone();
+    assert!(
+        matches!(asked[0], bgp::Command::Route(_, Some(_))),
+        "{asked:?}"
+    );
+    for (number, command) in asked[1..].iter().enumerate() {
+        let bgp::Command::Peer(id, params) = command else {
+            panic!("{asked:?}");
+        };
+        assert_eq!(id.0, u32::try_from(number).unwrap());
+        assert_eq!(params.graceful_restart, Some(Duration::from_secs(9)));
+    }
+    let session = bfd::Command::Session(way(), bfd::Params::default());
+    assert_eq!(*driven.bfd.lock().unwrap(), [session]);
+    assert_eq!(driven.commands(), []);
+    let figure = ANNOUNCED.replace("layer2", "bgp");
+    driven
+        .until("the figure", |driven| driven.page().contains(&figure))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_that_breaks_takes_its_peers_down_unless_their_operator_ended_bfd() {
+    let driven = routing().await;
+    driven.bgp.lock().unwrap().clear();
+    for reason in [
+        bfd::Reason::NeighborAdminDown,
+        bfd::Reason::DetectionTimeExpired,
+    ] {
+        let report = bfd::Report::Down(way(), reason);
+        driven.bfd_reports.send(report).await.unwrap();
+    }
+    driven
+        .bfd_reports
+        .send(bfd::Report::Up(way()))
+        .await
+        .unwrap();
+    driven
+        .until("what BGP is told", |driven| {
+            !driven.bgp.lock().unwrap().is_empty()
+        })
+        .await;
+    rest().await;
+    assert_eq!(
+        *driven.bgp.lock().unwrap(),
+        [bgp::Command::BfdDown(PeerId(0))]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_an_event_on_the_node_unless_nobody_wants_it_any_more() {
+    let driven = routing().await;
+    let before = driven.fake.reasons().len();
+    let down = |id: u32, why: &str| bgp::Report::Down(PeerId(id), why.to_owned());
+    for report in [
+        // A peer of the same number was there before.
+        down(0, "the configuration changed"),
+        bgp::Report::Up(PeerId(0)),
+        bgp::Report::Up(PeerId(1)),
+        down(7, "it is no peer"),
+        down(1, "the hold timer expired"),
+    ] {
+        driven.bgp_reports.send(report).await.unwrap();
+    }
+    driven
+        .until("the Event", |driven| driven.fake.reasons().len() > before)
+        .await;
+    rest().await;
+    let told = driven.fake.reasons().split_off(before);
+    assert_eq!(told, [("BGPSessionDown", "/node-1".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_sessions_leave_and_no_route_is_withdrawn() {
+    let driven = routing().await;
+    driven.bgp.lock().unwrap().clear();
+    driven.seat.stop.cancel();
+    assert_eq!((&mut { driven.task }).await.unwrap(), Ended::Stopped);
+    assert_eq!(*driven.bgp.lock().unwrap(), [bgp::Command::Shutdown]);
+    assert_eq!(
+        driven.bfd.lock().unwrap().last(),
+        Some(&bfd::Command::Shutdown)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -560,6 +749,7 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
     let speaker = Speaker::new(Params {
         node_name: node.clone(),
         without_endpoints_ready: false,
+        bgp_type: crate::speaker::BgpType::default(),
     });
     let witness = Witness::default();
     let gossip = FakeGossip {
@@ -568,14 +758,22 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
         left: watch::Sender::new(true),
         leaving: Arc::default(),
         commands: Commands::default(),
+        fast: Arc::default(),
+        stations: Arc::default(),
     };
     let world = World {
         cluster: witness.clone(),
-        send: {
-            let deeds = witness.0.clone();
-            move |command| deeds.lock().unwrap().push(Deed::Command(command))
+        layer2: Protocol {
+            send: {
+                let deeds = witness.0.clone();
+                move |command| deeds.lock().unwrap().push(Deed::Command(command))
+            },
+            reports: reported,
         },
-        reports: reported,
+        interfaces: None,
+        bgp: silent(),
+        bfd: silent(),
+        announced: None,
         gossip: Some(gossip.clone()),
     };
     let metrics = seat.metrics.clone();
@@ -584,6 +782,7 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
     let config = ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid".into(),
+        settings: None,
         config: Some(
             "address-pools:\n- {name: d, protocol: layer2, addresses: [10.1.0.0/16]}\n".into(),
         ),

@@ -1,7 +1,7 @@
 //! `--bind`: announced addresses on the loopback too, so that servers on this host answer for them.
 //!
 //! ```text
-//!  send() -> set of wanted addresses ── Notify ──> task ── rtnetlink ──> lo: /32 and /128
+//!  send(), routed() -> sets of wanted addresses ── Notify ──> task ── rtnetlink ──> lo: /32 and /128
 //! ```
 //!
 //! Invariant: only addresses that we put there are ever removed. IPv4 ones carry the label [`LABEL`], all carry the
@@ -25,9 +25,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::status::locked;
+use crate::config::Protocol;
 use crate::journal::{Level, Record};
 use crate::layer2::Command;
 use crate::logging::Journal;
+use crate::run::speaker::Announced;
+use crate::speaker::ProtocolName;
 
 /// The loopback's index, in every network namespace.
 const LOOPBACK: u32 = 1;
@@ -58,9 +61,24 @@ pub(super) struct Loopback {
 
 #[derive(Debug, Default)]
 struct Shared {
-    wanted: Mutex<BTreeSet<IpAddr>>,
+    wanted: Mutex<Wanted>,
     changed: Notify,
     stop: CancellationToken,
+}
+
+/// The addresses that should be there.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// What layer 2 answers for.
+    answered: BTreeSet<IpAddr>,
+    /// What BGP brings here.
+    routed: BTreeSet<IpAddr>,
+}
+
+impl Wanted {
+    fn all(&self) -> BTreeSet<IpAddr> {
+        self.answered.union(&self.routed).copied().collect()
+    }
 }
 
 impl Loopback {
@@ -100,17 +118,37 @@ impl Loopback {
     /// Hands over what layer 2 is told; never waits.
     pub(super) fn send(&self, command: Command) {
         let changed = match command {
-            Command::Announce(ip) => locked(&self.shared.wanted).insert(ip),
-            Command::Withdraw(ip) => locked(&self.shared.wanted).remove(&ip),
+            Command::Announce(ip) => locked(&self.shared.wanted).answered.insert(ip),
+            Command::Withdraw(ip) | Command::Yield(ip) => {
+                locked(&self.shared.wanted).answered.remove(&ip)
+            }
         };
         if changed {
             self.shared.changed.notify_one();
         }
     }
 
+    /// Takes what is announced by BGP; never waits.
+    pub(super) fn routed(&self) -> Announced {
+        let shared = self.shared.clone();
+        let bgp = ProtocolName::from(Protocol::Bgp);
+        Box::new(move |announcements| {
+            let now: BTreeSet<IpAddr> = announcements
+                .iter()
+                .filter(|announcement| announcement.protocol == bgp)
+                .map(|announcement| announcement.ip)
+                .collect();
+            let mut wanted = locked(&shared.wanted);
+            if wanted.routed != now {
+                wanted.routed = now;
+                shared.changed.notify_one();
+            }
+        })
+    }
+
     /// Removes what we put there.
     pub(super) async fn shutdown(self) {
-        locked(&self.shared.wanted).clear();
+        *locked(&self.shared.wanted) = Wanted::default();
         self.shared.stop.cancel();
         // A panic in the task has ended the process.
         let _ = self.task.await;
@@ -148,7 +186,7 @@ impl Task {
 
     /// Makes the loopback carry what is wanted; leftovers stay during the `grace`.
     async fn reconcile(&mut self, grace: bool) {
-        let wanted = locked(&self.shared.wanted).clone();
+        let wanted = locked(&self.shared.wanted).all();
         self.failing
             .retain(|ip| wanted.contains(ip) || self.ours.contains(ip));
         for ip in wanted.difference(&self.ours.clone()).copied() {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Options, Show};
+use crate::bgp;
 use crate::cluster::Change;
 use crate::cluster::directory::{Directory, KeptEvent, replace_file};
 use crate::config::{Config, mode::Mode, parse};
@@ -58,6 +59,9 @@ pub struct Status {
     pub pools: Vec<PoolStatus>,
     /// The interfaces on which layer 2 answers, and how: `ARP`, `NDP`.
     pub interfaces: BTreeMap<String, Vec<String>>,
+    /// The BGP peers.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// Services of type LoadBalancer, by namespace and name.
     pub services: Vec<ServiceStatus>,
     /// What is wrong with the folder, a sentence each.
@@ -110,6 +114,22 @@ pub struct PoolStatus {
     pub in_use: i64,
 }
 
+/// A BGP peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStatus {
+    /// `ip:port`.
+    pub peer: String,
+    /// Whether the session is Established.
+    pub up: bool,
+    /// Routes that the peer has been told.
+    pub announced: usize,
+    /// Routes that it is still to be told about.
+    pub pending: usize,
+    /// Routes that the session cannot carry.
+    pub unsendable: usize,
+}
+
 /// A Service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -120,7 +140,7 @@ pub struct ServiceStatus {
     pub pool: Option<String>,
     /// Its addresses.
     pub addresses: Vec<String>,
-    /// How it is announced: `layer2`; `None`: it is not.
+    /// How it is announced: `layer2`, `bgp`; `None`: it is not.
     pub announced: Option<String>,
     /// Since when it is announced, RFC 3339.
     pub since: Option<String>,
@@ -163,7 +183,8 @@ impl Facts {
         match change {
             Change::ConfigMap(map) => {
                 let text = map.config.as_deref().unwrap_or_default();
-                if let Ok(config) = parse::parse(text, Mode::FerroLb) {
+                let settings = map.settings.as_deref();
+                if let Ok(config) = parse::parse_with_settings(text, settings, Mode::FerroLb) {
                     self.config = Some(config);
                 }
             }
@@ -185,7 +206,7 @@ impl Facts {
                 self.ready.remove(key);
             }
             Change::Synced(_) => self.synced = true,
-            // The last good configuration stays in force; nodes make no difference to one host.
+            // The last good configuration stays in force; nodes make no difference to the table.
             Change::ConfigMapGone
             | Change::Node(_)
             | Change::NodeGone(_)
@@ -264,6 +285,7 @@ impl Facts {
                 })
                 .collect(),
             interfaces: outside.interfaces.clone(),
+            peers: outside.peers.clone(),
             services: self
                 .services
                 .values()
@@ -317,6 +339,7 @@ struct Outside<'a> {
     events: &'a [KeptEvent],
     problems: Vec<String>,
     interfaces: BTreeMap<String, Vec<String>>,
+    peers: Vec<PeerStatus>,
     load_balancer_class: Option<&'a String>,
 }
 
@@ -328,6 +351,8 @@ pub(super) struct Reporter {
     pub(super) controller: Arc<metrics::Controller>,
     pub(super) speaker: Arc<metrics::Speaker>,
     pub(super) layer2: layer2::driver::Params,
+    /// BGP's figures; `None`: it does not speak.
+    pub(super) bgp: Option<Arc<bgp::driver::Figures>>,
     pub(super) load_balancer_class: Option<String>,
     /// Where to write it; `None`: nowhere.
     pub(super) path: Option<PathBuf>,
@@ -343,6 +368,7 @@ impl Reporter {
         let mut since = BTreeMap::new();
         let mut unwritable = false;
         let mut last_interfaces = None;
+        let mut last_peers = None;
         let mut is_news = true;
         loop {
             // What happens while this waits is in the status that follows.
@@ -352,13 +378,20 @@ impl Reporter {
             }
             news.borrow_and_update();
             let params = self.layer2.clone();
-            let interfaces = tokio::task::spawn_blocking(move || interfaces(&params))
+            let mut interfaces = tokio::task::spawn_blocking(move || interfaces(&params))
                 .await
                 .unwrap_or_default();
-            is_news |= last_interfaces.as_ref() != Some(&interfaces);
+            if let Some(config) = &locked(&self.facts).config {
+                let only = &config.settings.layer2.interfaces;
+                interfaces.retain(|name, _| only.is_empty() || only.contains(name));
+            }
+            let peers = self.peers();
+            is_news |= last_interfaces.as_ref() != Some(&interfaces)
+                || last_peers.as_ref() != Some(&peers);
             if is_news && locked(&self.facts).synced {
                 last_interfaces = Some(interfaces.clone());
-                let status = self.status(&mut since, interfaces);
+                last_peers = Some(peers.clone());
+                let status = self.status(&mut since, interfaces, peers);
                 if let Some(show) = &mut self.show {
                     show(&status);
                 }
@@ -392,10 +425,25 @@ impl Reporter {
         }
     }
 
+    /// The BGP peers as they stand.
+    fn peers(&self) -> Vec<PeerStatus> {
+        let figures = self.bgp.iter().flat_map(|figures| figures.read());
+        figures
+            .map(|figures| PeerStatus {
+                peer: figures.peer,
+                up: figures.session.up,
+                announced: figures.session.announced,
+                pending: figures.session.pending,
+                unsendable: figures.session.unsendable,
+            })
+            .collect()
+    }
+
     fn status(
         &self,
         since: &mut BTreeMap<ObjectKey, String>,
         interfaces: BTreeMap<String, Vec<String>>,
+        peers: Vec<PeerStatus>,
     ) -> Status {
         let announcements = self.speaker.announcements();
         let announced: BTreeSet<&ObjectKey> = announcements
@@ -416,6 +464,7 @@ impl Reporter {
             events: &events,
             problems: self.directory.problems(),
             interfaces,
+            peers,
             load_balancer_class: self.load_balancer_class.as_ref(),
         };
         locked(&self.facts).status(&outside)

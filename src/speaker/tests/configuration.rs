@@ -175,3 +175,26 @@ fn a_pool_with_another_name_is_the_same_announcement() {
     };
     assert_eq!(field(withdrawn, "pool"), "uno");
 }
+
+#[test]
+fn the_settings_say_on_which_interfaces_layer_2_announces() {
+    let with = |settings: Option<&str>| {
+        Event::ConfigMap(ConfigMap {
+            settings: settings.map(Into::into),
+            ..config_map(Some(POOLS))
+        })
+    };
+    let mut host = Host::new("a");
+    host.tell(with(Some("layer2: {interfaces: [eth0, eth1]}")));
+    assert_eq!(host.interfaces, ["eth0", "eth1"]);
+    host.tell(Event::Synced);
+    host.tell(with(Some(
+        "layer2: {interfaces: [eth0, eth1], conflict-resolution: no}",
+    )));
+    assert_eq!(host.interfaces, ["eth0", "eth1"]);
+    // A fault changes nothing.
+    host.tell(with(Some("layer2: {interfaces: [eth0/1]}")));
+    assert_eq!(host.interfaces, ["eth0", "eth1"]);
+    host.tell(with(None));
+    assert_eq!(host.interfaces, [""; 0]);
+}

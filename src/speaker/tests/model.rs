@@ -8,8 +8,31 @@ use super::*;
 
 const NODES: [&str; 4] = ["a", "b", "c", "d"];
 
+/// What a pool advertises: lengths for IPv4 and IPv6, LOCAL_PREF.
+type Advertised = &'static [(u8, u8, u32)];
+
+/// What the pool `bgp` of each configuration advertises.
+const ADVERTISED: [Advertised; 6] = [
+    &[],
+    &[],
+    &[(32, 128, 0)],
+    &[],
+    &[(32, 128, 7), (25, 127, 5), (32, 126, 9)],
+    &[(24, 64, 3)],
+];
+
+/// The ports of each configuration's peers, and whether they want a node with the label `edge`.
+const PEERS: [&[(u16, bool)]; 6] = [
+    &[],
+    &[],
+    &[(179, false)],
+    &[],
+    &[(179, false), (1, true)],
+    &[(1, true), (2, true)],
+];
+
 /// Configurations, with what they hold: the address's prefix and the pool.
-const CONFIGS: [(&str, &[(&str, &str)]); 4] = [
+const CONFIGS: [(&str, &[(&str, &str)]); 6] = [
     (
         "address-pools:\n- {name: p, protocol: layer2, addresses: [10.0.1.0/24, 'fd00:1::/64']}\n\
          - {name: q, protocol: layer2, addresses: [10.0.2.0/24]}\n",
@@ -21,11 +44,28 @@ const CONFIGS: [(&str, &[(&str, &str)]); 4] = [
         &[("10.0.1.", "p"), ("fd00:1::", "r")],
     ),
     (
-        "address-pools:\n- {name: p, protocol: bgp, addresses: [10.0.1.0/24]}\n\
+        "peers:\n- {my-asn: 1, peer-asn: 2, peer-address: 192.0.2.1}\n\
+         address-pools:\n- {name: p, protocol: bgp, addresses: [10.0.1.0/24]}\n\
          - {name: q, protocol: layer2, addresses: [10.0.2.0/24, 'fd00:1::/64']}\n",
         &[("10.0.1.", "bgp"), ("10.0.2.", "q"), ("fd00:1::", "q")],
     ),
     ("", &[]),
+    (
+        "peers:\n- {my-asn: 1, peer-asn: 2, peer-address: 192.0.2.1}\n\
+         - {my-asn: 1, peer-asn: 2, peer-address: 192.0.2.1, peer-port: 1, node-selectors: [{match-labels: {edge: ''}}]}\n\
+         address-pools:\n- {name: p, protocol: bgp, addresses: [10.0.1.0/24, 'fd00:1::/64'], bgp-advertisements: \
+         [{localpref: 7}, {aggregation-length: 25, aggregation-length-v6: 127, localpref: 5}, \
+         {aggregation-length-v6: 126, localpref: 9}]}\n\
+         - {name: q, protocol: layer2, addresses: [10.0.2.0/24]}\n",
+        &[("10.0.1.", "bgp"), ("fd00:1::", "bgp"), ("10.0.2.", "q")],
+    ),
+    (
+        "peers:\n- {my-asn: 1, peer-asn: 2, peer-address: 192.0.2.1, peer-port: 1, node-selectors: [{match-labels: {edge: ''}}]}\n\
+         - {my-asn: 1, peer-asn: 2, peer-address: 192.0.2.1, peer-port: 2, node-selectors: [{match-labels: {edge: ''}}]}\n\
+         address-pools:\n- {name: z, protocol: bgp, addresses: [10.0.1.0/24, 'fd00:1::/64', 10.0.2.0/24], bgp-advertisements: \
+         [{aggregation-length: 24, aggregation-length-v6: 64, localpref: 3}]}\n",
+        &[("10.0.1.", "bgp"), ("fd00:1::", "bgp"), ("10.0.2.", "bgp")],
+    ),
 ];
 
 /// What a Service's status may hold.
@@ -55,6 +95,7 @@ enum Step {
     Endpoints(&'static str, Vec<String>),
     EndpointsGone(&'static str),
     Node(&'static str, bool),
+    Edge(bool),
     NodeGone(&'static str),
     Speakers(Option<Vec<&'static str>>),
     Members(Option<Vec<&'static str>>),
@@ -73,18 +114,23 @@ fn nodes() -> impl Strategy<Value = &'static str> {
 }
 
 fn some_endpoints() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec((nodes(), any::<bool>()), 0..4).prop_map(|endpoints| {
+    // Few addresses, so that one is ready and not ready at times.
+    prop::collection::vec((nodes(), any::<bool>(), 0..4), 0..4).prop_map(|endpoints| {
         endpoints
             .into_iter()
-            .map(|(node, ready)| {
-                if ready {
-                    node.to_owned()
-                } else {
-                    format!("!{node}")
-                }
+            .map(|(node, ready, number)| {
+                let not = if ready { "" } else { "!" };
+                format!("{not}{node}@{number}")
             })
             .collect()
     })
+}
+
+/// Whether an endpoint is ready on this node.
+fn is_on(endpoint: &str, node: &str) -> bool {
+    endpoint
+        .split_once('@')
+        .is_some_and(|(place, _)| place == node)
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -96,6 +142,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (names(), some_endpoints()).prop_map(|(name, nodes)| Step::Endpoints(name, nodes)),
         1 => names().prop_map(Step::EndpointsGone),
         2 => (nodes(), any::<bool>()).prop_map(|(node, ready)| Step::Node(node, ready)),
+        1 => any::<bool>().prop_map(Step::Edge),
         1 => nodes().prop_map(Step::NodeGone),
         3 => prop::option::weighted(0.8, subsequence(&NODES[..], 0..=NODES.len())).prop_map(Step::Speakers),
         3 => prop::option::weighted(0.7, subsequence(&NODES[..], 0..=NODES.len())).prop_map(Step::Members),
@@ -126,6 +173,14 @@ impl Step {
             }
             Self::EndpointsGone(name) => Event::EndpointsGone(key(name)),
             Self::Node(name, ready) => node(name, *ready),
+            Self::Edge(edge) => Event::Node(Node {
+                name: "a".into(),
+                labels: edge
+                    .then(|| ("edge".to_owned(), String::new()))
+                    .into_iter()
+                    .collect(),
+                ready: true,
+            }),
             Self::NodeGone(name) => Event::NodeGone((*name).into()),
             Self::Speakers(None) => Event::Speakers(None),
             Self::Speakers(Some(nodes)) => speakers(nodes),
@@ -148,6 +203,8 @@ struct Told {
     unready: BTreeMap<&'static str, bool>,
     speakers: Option<Vec<&'static str>>,
     members: Option<Vec<&'static str>>,
+    /// Whether node `a` has the label.
+    edge: bool,
     in_force: Option<usize>,
     wanted: Option<usize>,
     synced: bool,
@@ -181,11 +238,17 @@ impl Told {
             Step::EndpointsGone(name) => {
                 self.endpoints.remove(name);
             }
-            Step::Node(node, true) => {
-                self.unready.remove(node);
+            Step::Node(node, ready) => {
+                if *ready {
+                    self.unready.remove(node);
+                } else {
+                    self.unready.insert(node, true);
+                }
+                self.edge &= *node != "a";
             }
-            Step::Node(node, false) => {
-                self.unready.insert(node, true);
+            Step::Edge(edge) => {
+                self.unready.remove("a");
+                self.edge = *edge;
             }
             Step::NodeGone(node) if lives(self.live(), node) => {
                 self.unready.insert(node, false);
@@ -227,7 +290,7 @@ impl Told {
         };
         let endpoints = self.endpoints.get(name).map_or(&[][..], Vec::as_slice);
         let of = |name: &str| self.endpoints.get(name).map_or(&[][..], Vec::as_slice);
-        let on = |name: &str, node: &str| of(name).iter().any(|endpoint| endpoint == node);
+        let on = |name: &str, node: &str| of(name).iter().any(|endpoint| is_on(endpoint, node));
         let served = |node: &str| on(name, node);
         // Where nobody can tell, what shares the first address is served wherever one of them is.
         let any_served = |node: &str| {
@@ -262,6 +325,58 @@ impl Told {
         candidates
     }
 
+    /// Whether this node announces a Service by BGP.
+    fn by_bgp(&self, name: &str, me: &str) -> bool {
+        let (local, ingress) = self.services[name];
+        let endpoints = self.endpoints.get(name).map_or(&[][..], Vec::as_slice);
+        let address = |endpoint: &str| {
+            endpoint
+                .split_once('@')
+                .map(|(_, number)| number.to_owned())
+        };
+        let bad: BTreeSet<_> = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.starts_with('!'))
+            .map(|endpoint| address(endpoint))
+            .collect();
+        self.in_force.and_then(|config| pool(config, ingress)) == Some("bgp")
+            && endpoints
+                .iter()
+                .filter(|endpoint| !bad.contains(&address(endpoint)))
+                .any(|endpoint| !local || is_on(endpoint, me))
+    }
+
+    /// The routes that this node advertises, with their LOCAL_PREF.
+    fn routes(&self, me: &str) -> BTreeMap<IpNet, u32> {
+        let mut routes = BTreeMap::new();
+        let announced = self.services.keys().filter(|name| self.by_bgp(name, me));
+        for name in announced.filter(|_| self.synced) {
+            for (text, (four, six, pref)) in self.services[name].1.iter().flat_map(|text| {
+                let advertised = self.in_force.map_or(&[][..], |config| ADVERTISED[config]);
+                advertised
+                    .iter()
+                    .map(move |advertisement| (text, advertisement))
+            }) {
+                let ip = ip(text);
+                let length = if ip.is_ipv4() { four } else { six };
+                routes.insert(IpNet::new(ip, *length).unwrap().trunc(), *pref);
+            }
+        }
+        routes
+    }
+
+    /// The ports of this node's peers.
+    fn peers(&self) -> Vec<u16> {
+        let peers = self.in_force.map_or(&[][..], |config| PEERS[config]);
+        let mut ports: Vec<u16> = peers
+            .iter()
+            .filter(|(_, edge)| self.synced && (self.edge || !edge))
+            .map(|(port, _)| *port)
+            .collect();
+        ports.sort_unstable();
+        ports
+    }
+
     /// What this node announces, by Service and address.
     fn announced(&self, me: &str) -> BTreeSet<(ObjectKey, IpAddr)> {
         if !self.synced {
@@ -269,7 +384,9 @@ impl Told {
         }
         self.services
             .iter()
-            .filter(|(name, _)| self.candidates(name, me).first() == Some(&me))
+            .filter(|(name, _)| {
+                self.candidates(name, me).first() == Some(&me) || self.by_bgp(name, me)
+            })
             .flat_map(|(name, (_, ingress))| ingress.iter().map(|text| (key(name), ip(text))))
             .collect()
     }
@@ -312,6 +429,12 @@ proptest! {
             host.tell(step.event());
             prop_assert_eq!(announced(&host), told.announced("a"), "after {:?}", step);
             prop_assert_eq!(host.stats().config_loaded, told.in_force.is_some());
+            let routes: BTreeMap<IpNet, u32> =
+                host.routes.iter().map(|(prefix, route)| (*prefix, route.local_pref)).collect();
+            prop_assert_eq!(routes, told.routes("a"), "after {:?}", step);
+            let mut ports: Vec<u16> = host.peers.values().map(|peer| peer.peer_port).collect();
+            ports.sort_unstable();
+            prop_assert_eq!(ports, told.peers(), "after {:?}", step);
         }
     }
 }

@@ -50,7 +50,7 @@ proptest! {
         asked in prop::collection::vec(any::<u16>(), 0..20),
     ) {
         let config = configuration(&points, pools);
-        let index = Pools::new(&config);
+        let index = Pools::new(&config, BgpType::Native);
         let edges = points.iter().flat_map(|&point| [point.saturating_sub(1), point, point.saturating_add(1)]);
         for number in asked.into_iter().chain(edges) {
             for ip in [IpAddr::from(v4(number)), IpAddr::from(v6(number))] {
@@ -69,7 +69,7 @@ proptest! {
 fn the_whole_address_space_is_a_pool_like_any_other() {
     let mut config = configuration(&BTreeSet::new(), 1);
     config.pools[0].cidrs = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
-    let index = Pools::new(&config);
+    let index = Pools::new(&config, BgpType::Native);
     for address in [
         "0.0.0.0",
         "255.255.255.255",

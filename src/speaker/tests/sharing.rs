@@ -52,7 +52,7 @@ fn an_address_that_is_named_twice_counts_once() {
 
 #[test]
 fn an_address_handed_over_within_one_event_does_not_flap() {
-    // While the pool is of protocol bgp nothing is announced; both come back at once with the next configuration.
+    // While the pool is of protocol bgp layer 2 is silent; both come back at once with the next configuration.
     let mut host = two_that_share();
     let bgp = POOLS.replacen("layer2", "bgp", 1);
     host.forget();

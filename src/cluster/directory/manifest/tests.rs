@@ -275,6 +275,13 @@ fn a_bare_configuration_is_taken_as_it_is_written() {
         panic!("{parsed:?}");
     };
     assert_eq!(map.config.as_deref(), Some("a: b"));
+    assert_eq!(map.settings, None);
+    let both = manifest.replace("'a: b'", "'a: b', ferrolb: 'c: d'");
+    let parsed = parse(&both, bare).unwrap();
+    let [Object::ConfigMap(map)] = parsed.objects.as_slice() else {
+        panic!("{parsed:?}");
+    };
+    assert_eq!(map.settings.as_deref(), Some("c: d"));
     assert!(parse(&manifest.replace("data: {", "data: ["), bare).is_err());
 }
 

@@ -6,7 +6,8 @@ fn state(address: &str) -> State {
     serde_json::from_str(&format!(
         r#"{{"version":1,"services":{{"default/web":{{"addresses":["{address}"],"file":"a.yaml","loadBalancer":true,
         "clusterIps":["0.0.0.0"],"ports":[["TCP",80]],"pool":"silver"}}}},
-        "config":{{"file":"b.yaml","namespace":"metallb-system","name":"config","text":"peers: []"}}}}"#
+        "config":{{"file":"b.yaml","namespace":"metallb-system","name":"config","text":"peers: []",
+        "settings":"bgp: {{}}"}}}}"#
     ))
     .unwrap()
 }
@@ -92,6 +93,7 @@ fn a_service_and_the_configuration_can_be_remembered() {
         panic!("{objects:?}");
     };
     assert_eq!(map.config.as_deref(), Some("peers: []"));
+    assert_eq!(map.settings.as_deref(), Some("bgp: {}"));
     assert_eq!(map.origin, "/d/b.yaml");
     assert!(
         state("10.0.0.1")

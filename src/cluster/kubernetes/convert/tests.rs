@@ -215,6 +215,12 @@ fn the_text_of_a_configmap_is_found_and_an_absent_key_is_told() {
         Some("peers:")
     );
     assert_eq!(config(json!({"other": "x"})).config, None);
+    let both = config(json!({"config": "peers:", "ferrolb": "bgp:"}));
+    assert_eq!(
+        (both.config.as_deref(), both.settings.as_deref()),
+        (Some("peers:"), Some("bgp:"))
+    );
+    assert_eq!(config(json!({"config": "peers:"})).settings, None);
     assert_eq!(config(Value::Null).config, None);
     assert_eq!(config(Value::Null).origin, "ConfigMap m/config");
 }

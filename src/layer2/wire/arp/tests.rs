@@ -122,3 +122,17 @@ proptest! {
         let _ = Arp::decode(&frame);
     }
 }
+
+#[test]
+fn a_probe_claims_nothing() {
+    let ip = Ipv4Addr::new(10, 0, 0, 5);
+    let station = MacAddr(2, 0, 0, 0, 0, 9);
+    let mut buffer = [0; FRAME];
+    Arp::probe(ip, station).encode(&mut buffer);
+    let probe = Arp::decode(&buffer).unwrap();
+    assert_eq!(probe.operation, Operation::Request);
+    assert!(probe.destination.is_broadcast());
+    assert_eq!(probe.sender_protocol_address, Ipv4Addr::UNSPECIFIED);
+    assert_eq!(probe.target_protocol_address, ip);
+    assert_eq!(probe.sender_hardware_address, station);
+}

@@ -261,3 +261,50 @@ proptest! {
         prop_assert!(matches!(got, Ok(_) | Err(Error::Option)), "{got:?}");
     }
 }
+
+#[test]
+fn an_advertisement_of_another_is_read_and_broken_ones_are_not() {
+    let target: Ipv6Addr = "2001:db8::5".parse().unwrap();
+    let station = MacAddr(2, 0, 0, 0, 0, 9);
+    let mut buffer = [0; ADVERTISEMENT_FRAME];
+    let length = Advertisement::gratuitous(target, station).encode(&mut buffer);
+    let frame = &buffer[..length];
+    let told = Advertised {
+        target,
+        mac: station,
+    };
+    assert_eq!(Advertised::decode(frame), Ok(told));
+    for cut in 0..length {
+        assert!(Advertised::decode(&frame[..cut]).is_err(), "{cut}");
+    }
+    // RFC 4861 §7.1.2: to a group, and yet solicited.
+    let mut forged = buffer;
+    Advertisement {
+        solicited: true,
+        ..Advertisement::gratuitous(target, station)
+    }
+    .encode(&mut forged);
+    assert_eq!(Advertised::decode(&forged), Err(Error::Detection));
+    forged[58] ^= 1;
+    assert_eq!(Advertised::decode(&forged), Err(Error::Checksum));
+}
+
+#[test]
+fn a_probe_is_a_solicitation_from_nowhere() {
+    let target: Ipv6Addr = "2001:db8::5".parse().unwrap();
+    let station = MacAddr(2, 0, 0, 0, 0, 9);
+    let mut buffer = [0; ADVERTISEMENT_FRAME];
+    let length = encode_probe(target, station, &mut buffer);
+    let probe = Solicitation::decode(&buffer[..length]).unwrap();
+    assert_eq!(
+        probe,
+        Solicitation {
+            source_mac: station,
+            destination_mac: multicast_mac(solicited_node(target)),
+            source: Ipv6Addr::UNSPECIFIED,
+            destination: solicited_node(target),
+            target,
+            source_link_layer: None,
+        }
+    );
+}

@@ -32,7 +32,7 @@ impl Timeline {
         for (at, node, command) in self.0.lock().unwrap().iter() {
             let (ip, comes) = match command {
                 Command::Announce(ip) => (*ip, true),
-                Command::Withdraw(ip) => (*ip, false),
+                Command::Withdraw(ip) | Command::Yield(ip) => (*ip, false),
             };
             let owners = seen.owners.entry(ip).or_default();
             if comes {
@@ -134,18 +134,26 @@ async fn start(number: usize, gossip: Arc<Gossip>, timeline: &Timeline) -> Proce
     let speaker = Speaker::new(Params {
         node_name: node.clone(),
         without_endpoints_ready: false,
+        bgp_type: crate::speaker::BgpType::default(),
     });
     let timeline = timeline.clone();
     let world = World {
         cluster: Fake::default(),
-        send: move |command| timeline.0.lock().unwrap().push((now(), name, command)),
-        reports: reported,
+        layer2: Protocol {
+            send: move |command| timeline.0.lock().unwrap().push((now(), name, command)),
+            reports: reported,
+        },
+        interfaces: None,
+        bgp: silent(),
+        bfd: silent(),
+        announced: None,
         gossip: Some(gossip),
     };
     let task = tokio::spawn(drive(speaker, node, changed, world, seat));
     let config = ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "uid".into(),
+        settings: None,
         config: Some(
             "address-pools:\n- {name: d, protocol: layer2, addresses: [10.1.0.0/16]}\n".into(),
         ),

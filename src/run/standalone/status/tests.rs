@@ -26,6 +26,7 @@ fn config_map(text: &str) -> Change {
     Change::ConfigMap(view::ConfigMap {
         key: ObjectKey::new("metallb-system", "config"),
         uid: "".into(),
+        settings: None,
         config: Some(text.into()),
         origin: String::new(),
     })
@@ -84,6 +85,7 @@ fn of(facts: &Facts, loaded: bool, announced: bool, events: &[KeptEvent]) -> Sta
         events,
         problems: vec!["x".to_owned()],
         interfaces: BTreeMap::new(),
+        peers: Vec::new(),
         load_balancer_class: None,
     })
 }

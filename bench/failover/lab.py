@@ -1,0 +1,215 @@
+"""Figures of layer-2 failover on the lab: see README.md. Python's standard library alone; run by lab.sh as root."""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+LAN = "lan0"
+CLIENT = "172.30.0.200"
+
+
+def sh(*words, check=True, quiet=True):
+    done = subprocess.run(words, check=check, text=True, capture_output=quiet)
+    return done.stdout
+
+
+def kubectl(*words, text=None):
+    return subprocess.run(("kubectl",) + words, check=True, text=True, input=text, capture_output=True).stdout
+
+
+def services(count):
+    """`count` Services of nginx, and their addresses."""
+    have = json.loads(kubectl("get", "services", "-l", "bench=failover", "-o", "json"))["items"]
+    for i in range(len(have), count, 200):
+        items = [
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": f"f{k}", "labels": {"bench": "failover"}},
+                "spec": {"type": "LoadBalancer", "selector": {"app": "nginx"}, "ports": [{"port": 80}]},
+            }
+            for k in range(i, min(i + 200, count))
+        ]
+        kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        have = json.loads(kubectl("get", "services", "-l", "bench=failover", "-o", "json"))["items"]
+        addresses = [i["ip"] for s in have for i in s["status"]["loadBalancer"].get("ingress", [])]
+        if len(addresses) == count:
+            return addresses
+        time.sleep(1)
+    sys.exit(f"{len(addresses)} of {count} Services have an address")
+
+
+class Watch(threading.Thread):
+    """Everybody's gratuitous ARP on the LAN: when, for which address, from which station."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+        self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        self.socket.bind((LAN, 0))
+        self.seen = []
+        self.start()
+
+    def run(self):
+        while True:
+            frame = self.socket.recv(2048)
+            at = time.monotonic()
+            if len(frame) < 42 or frame[28:32] != frame[38:42]:
+                continue
+            self.seen.append((at, socket.inet_ntoa(frame[28:32]), frame[22:28].hex(":")))
+
+    def owners(self):
+        owners = {}
+        for _, ip, station in list(self.seen):
+            owners[ip] = station
+        return owners
+
+
+def stations():
+    """Node by the Ethernet address of its eth0."""
+    nodes = {}
+    for n in (1, 2, 3):
+        link = json.loads(sh("lab/sh", str(n), "ip", "-j", "link", "show", "eth0"))
+        nodes[link[0]["address"]] = n
+    return nodes
+
+
+def owner_of(address):
+    """The station that answers the client's ARP request."""
+    sh("lab/client", "ip", "neigh", "flush", "all")
+    sh("lab/client", "ping", "-c", "1", "-W", "2", address, check=False)
+    for line in sh("lab/client", "ip", "neigh", "show", address).splitlines():
+        words = line.split()
+        if "lladdr" in words:
+            return words[words.index("lladdr") + 1]
+    return None
+
+
+def settled(addresses, watch):
+    """Which node announces each address: asked of ARP."""
+    owners = {}
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    raw.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+    raw.bind((LAN, 0))
+    raw.settimeout(1)
+    own = bytes.fromhex(open(f"/sys/class/net/{LAN}/address").read().strip().replace(":", ""))
+    for ip in addresses:
+        target = socket.inet_aton(ip)
+        arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + own + bytes(4) + bytes(6) + target
+        raw.send(b"\xff" * 6 + own + b"\x08\x06" + arp)
+        end = time.monotonic() + 1
+        while ip not in owners and time.monotonic() < end:
+            try:
+                frame = raw.recv(2048)
+            except TimeoutError:
+                break
+            if frame[20:22] == b"\0\2" and frame[28:32] == target:
+                owners[ip] = frame[22:28].hex(":")
+    return owners
+
+
+def ready():
+    """All nodes Ready, all speakers running and members of one gossip."""
+    end = time.monotonic() + 180
+    while time.monotonic() < end:
+        pods = json.loads(kubectl("get", "pods", "-n", "metallb-system", "-l", "component=speaker", "-o", "json"))["items"]
+        fine = [p for p in pods if all(c["ready"] for c in p["status"].get("containerStatuses", [{"ready": False}]))]
+        if len(fine) == 3 == len(pods):
+            members = []
+            for n in (1, 2, 3):
+                page = sh("lab/sh", str(n), "curl", "-sm", "2", f"http://172.30.0.1{n}:7472/metrics", check=False)
+                members += [l.split()[1] for l in page.splitlines() if l.startswith(("ferrolb_memberlist_members ", "ferrolb_heartbeat_watched_well "))]
+            if members == ["2", "3"] * 3 or members == ["3", "2"] * 3:
+                return
+        time.sleep(0.5)
+    sys.exit("the speakers do not come together")
+
+
+def measure(kind, addresses, nodes, disturb, mend):
+    ready()
+    watch = Watch()
+    owners = settled(addresses, watch)
+    by = {}
+    for ip, station in owners.items():
+        by.setdefault(station, []).append(ip)
+    victim = max(by, key=lambda station: len(by[station]))
+    moved = set(by[victim])
+    time.sleep(6)  # bursts are over
+    watch.seen.clear()
+    begin = time.monotonic()
+    disturb(nodes[victim])
+    time.sleep(12)
+    first = {}
+    for at, ip, station in list(watch.seen):
+        if ip in moved and station != victim and at >= begin:
+            first.setdefault(ip, at - begin)
+    times = sorted(first.values())
+    print(
+        f"{kind}: services {len(addresses)} moved {len(moved)} announced {len(times)} "
+        f"first {times[0] * 1000:.0f} ms last {times[-1] * 1000:.0f} ms" if times else f"{kind}: nothing was announced",
+        flush=True,
+    )
+    mend(nodes[victim])
+    time.sleep(5)
+
+
+def pod_of(n):
+    pods = json.loads(kubectl("get", "pods", "-n", "metallb-system", "-l", "component=speaker", "-o", "json"))["items"]
+    return next(p["metadata"]["name"] for p in pods if p["spec"]["nodeName"] == f"node-{n}")
+
+
+def rolling(address):
+    """A client that requests every 20 ms while the DaemonSet is updated."""
+    ready()
+    script = (
+        "import socket,sys,time\n"
+        "end=float(sys.argv[2]); begin=time.monotonic(); n=0; lost=[]\n"
+        "while time.monotonic()-begin<end:\n"
+        "    at=time.monotonic(); n+=1\n"
+        "    try:\n"
+        "        s=socket.create_connection((sys.argv[1],80),timeout=1); s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n'); ok=s.recv(100).startswith(b'HTTP/'); s.close()\n"
+        "    except OSError as e: ok=False\n"
+        "    if not ok: lost.append((at-begin,time.monotonic()-at))\n"
+        "    time.sleep(max(0,0.02-(time.monotonic()-at)))\n"
+        "print(n,len(lost),max([d for _,d in lost],default=0))\n"
+    )
+    client = subprocess.Popen(("lab/client", "python3", "-c", script, address, "90"), text=True, stdout=subprocess.PIPE)
+    time.sleep(3)
+    kubectl("rollout", "restart", "daemonset/speaker", "-n", "metallb-system")
+    kubectl("rollout", "status", "daemonset/speaker", "-n", "metallb-system", "--timeout=80s")
+    asked, lost, longest = client.communicate()[0].split()
+    print(f"rolling update: requests {asked} failed {lost} longest {float(longest) * 1000:.0f} ms", flush=True)
+
+
+def main():
+    count, rounds = int(sys.argv[1]), int(sys.argv[2])
+    nodes = stations()
+    addresses = services(count)
+    ways = {
+        "cut": (lambda n: sh("lab/node", "cut", str(n)), lambda n: sh("lab/node", "mend", str(n))),
+        # A power cut: nothing is sent any more, and no process is left.
+        "kill": (
+            lambda n: (sh("lab/node", "cut", str(n)), sh("lab/node", "kill", str(n))),
+            lambda n: (sh("lab/node", "mend", str(n)), sh("lab/node", "start", str(n))),
+        ),
+        "pod": (
+            lambda n: kubectl("delete", "pod", "-n", "metallb-system", pod_of(n), "--wait=false"),
+            lambda n: None,
+        ),
+    }
+    for kind in sys.argv[3:]:
+        for _ in range(rounds):
+            if kind == "rolling":
+                rolling(addresses[0])
+            else:
+                measure(kind, addresses, nodes, *ways[kind])
+
+
+main()

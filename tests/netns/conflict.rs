@@ -1,0 +1,175 @@
+//! Another station has an announced address.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::frames::Arp;
+use crate::lan::Lan;
+use crate::world::{Namespace, eventually, now};
+
+const POOL: &str = "address-pools:\n- {name: d, protocol: layer2, addresses: [172.31.0.128/28, 'fd31::80-fd31::8f']}\n";
+const VIP: &str = "172.31.0.128";
+const VIP6: &str = "fd31::80";
+
+fn one(address: &str, node: &str) -> BTreeMap<String, Vec<String>> {
+    BTreeMap::from([(address.to_owned(), vec![node.to_owned()])])
+}
+
+fn serve(lan: &mut Lan, name: &str, address: &str) {
+    lan.serve(name, address, false);
+    lan.set_endpoints(name, &["node-1".to_owned(), "node-2".to_owned()], &[]);
+}
+
+/// The two were members, and their gossip is cut: both announce. One gives way, and takes the address again when the other is
+/// gone.
+fn two_owners_heal(address: &str) {
+    let mut lan = Lan::with_speakers(2, POOL);
+    serve(&mut lan, "shop", address);
+    let addresses = [address.to_owned()];
+    eventually("one owner", || lan.owners(&addresses).len() == 1);
+    let owner = lan.owners(&addresses)[address].clone();
+    let [owner] = &owner[..] else {
+        panic!("{owner:?}");
+    };
+    let other = usize::from(owner == "node-1");
+    lan.part(other);
+    let both = || {
+        lan.owners(&addresses)
+            .get(address)
+            .is_some_and(|nodes| nodes.len() == 2)
+    };
+    eventually("two owners", both);
+    lan.until_owned(&addresses, &one(address, owner), Duration::from_secs(15));
+    let silent = &lan.nodes[other];
+    let told = silent.events.warnings();
+    assert!(
+        told.iter()
+            .any(|(reason, text)| *reason == "AddressConflict"
+                && text.contains(&format!("announced by node \"{owner}\""))
+                && text.contains("is silent until that changes")),
+        "{told:?}"
+    );
+    // It does not flap.
+    let end = now() + Duration::from_secs(6);
+    while now() < end {
+        assert_eq!(lan.owners(&addresses), one(address, owner));
+    }
+    let told = lan.nodes[1 - other].events.warnings();
+    assert!(
+        told.iter()
+            .any(|(reason, text)| *reason == "AddressConflict"
+                && text.contains("comes first and goes on")),
+        "{told:?}"
+    );
+    // The first one goes: the other takes over, though nobody tells it.
+    lan.cut(1 - other);
+    let name = lan.nodes[other].name.clone();
+    lan.until_owned(&addresses, &one(address, &name), Duration::from_secs(15));
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn two_owners_of_an_ipv4_address_heal() {
+    two_owners_heal(VIP);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn two_owners_of_an_ipv6_address_heal() {
+    two_owners_heal(VIP6);
+}
+
+/// A machine that has the address, as set up by hand or by DHCP, is named once, and the address stays announced.
+fn a_stranger_is_named(address: &str, prefix: u8, before: bool) {
+    let mut lan = Lan::with_speakers(2, POOL);
+    let set_up = |client: &Namespace| {
+        let nodad = if prefix > 32 { "nodad" } else { "" };
+        client.ip(&format!("addr add {address}/{prefix} dev eth0 {nodad}"));
+    };
+    if before {
+        set_up(&lan.client);
+    }
+    serve(&mut lan, "shop", address);
+    if !before {
+        let addresses = [address.to_owned()];
+        eventually("one owner", || lan.owners(&addresses).len() == 1);
+        set_up(&lan.client);
+        // It says so itself, as a host does that is set up.
+        let frame = Arp::request(crate::world::CLIENT, address, address).frame();
+        if prefix == 32 {
+            lan.tap.send(&frame);
+        }
+    }
+    let warnings = |lan: &Lan| {
+        let all = lan.nodes.iter().flat_map(|node| node.events.warnings());
+        all.collect::<Vec<_>>()
+    };
+    eventually("the stranger is named", || !warnings(&lan).is_empty());
+    let end = now() + Duration::from_secs(4);
+    while now() < end {
+        crate::world::pause();
+    }
+    let told = warnings(&lan);
+    let [(reason, text)] = &told[..] else {
+        panic!("once: {told:?}");
+    };
+    assert_eq!(*reason, "AddressInUse");
+    let begin = format!("address {address} is in use by 02:00:00:00:00:c1 on interface eth0");
+    assert!(text.starts_with(&begin), "{text}");
+    let conflicts: u64 = lan
+        .nodes
+        .iter()
+        .flat_map(|node| node.speaker.as_ref().unwrap().layer2.counters())
+        .map(|(_, counters)| counters.conflicts)
+        .sum();
+    assert_eq!(conflicts, 1);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn a_host_that_takes_an_announced_address_is_named_once() {
+    a_stranger_is_named(VIP, 32, false);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn a_host_that_had_the_address_before_is_named_once() {
+    a_stranger_is_named(VIP, 32, true);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn a_host_that_had_the_ipv6_address_before_is_named_once() {
+    a_stranger_is_named(VIP6, 128, true);
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn handovers_are_no_conflicts() {
+    let mut lan = Lan::with_speakers(3, POOL);
+    for i in 0..8 {
+        serve(&mut lan, &format!("s{i}"), &format!("172.31.0.{}", 128 + i));
+    }
+    let addresses: Vec<String> = (0..8).map(|i| format!("172.31.0.{}", 128 + i)).collect();
+    let all = |lan: &Lan| {
+        let owners = lan.owners(&addresses);
+        owners.len() == 8 && owners.values().all(|nodes| nodes.len() == 1)
+    };
+    eventually("owners", || all(&lan));
+    lan.terminate(1);
+    eventually("owners without one", || all(&lan));
+    lan.start(1);
+    lan.agree();
+    eventually("owners with it again", || all(&lan));
+    lan.die(2);
+    eventually("owners after a death", || all(&lan));
+    lan.start(2);
+    lan.agree();
+    let end = now() + Duration::from_secs(7);
+    while now() < end {
+        crate::world::pause();
+    }
+    for node in &lan.nodes {
+        assert_eq!(node.events.warnings(), []);
+    }
+}
