@@ -301,6 +301,29 @@ fn what_the_server_refuses_is_told_and_all_before_it_is_undone() {
 }
 
 #[test]
+fn a_line_that_was_cut_off_is_in_nobody_s_way() {
+    let bench = Bench::new("0.16.1");
+    let before = bench.objects();
+    let cut = |bench: &Bench| {
+        let text = std::fs::read_to_string(bench.file()).unwrap();
+        let end = text.rfind("{\"applied\"").unwrap() + 9;
+        std::fs::write(bench.file(), &text[..end]).unwrap();
+    };
+    bench.ends(0, &APPLY);
+    cut(&bench);
+    bench.ends(0, &BACK);
+    assert_eq!(bench.objects(), before);
+    bench.ends(0, &APPLY);
+    cut(&bench);
+    // There is something to do again, and it is recorded after what is whole.
+    let path = "/apis/metallb.io/v1beta1/namespaces/metallb-system/communities/communities";
+    bench.server.state.lock().unwrap().objects.remove(path);
+    bench.ends(0, &APPLY);
+    bench.ends(0, &BACK);
+    assert_eq!(bench.objects(), before);
+}
+
+#[test]
 fn a_dry_run_changes_nothing_and_writes_no_file() {
     let bench = Bench::new("0.16.1");
     let before = bench.objects();
