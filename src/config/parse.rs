@@ -108,22 +108,6 @@ pub fn examine(text: &str, mode: Mode) -> Examined {
     findings.into_examined(config, warnings)
 }
 
-/// The same for a text that was read already.
-#[must_use]
-pub fn examine_document(text: &str, document: &Document, mode: Mode) -> Examined {
-    let (raw, config, findings) = check(ConfigFile::decode(document), mode);
-    let warnings = warnings::look(Some(text), &raw, config.as_ref());
-    findings.into_examined(config, warnings)
-}
-
-/// Whether a mode takes a configuration that was read already.
-#[must_use]
-pub fn takes(raw: &ConfigFile, mode: Mode) -> bool {
-    let mut findings = Findings::default();
-    modes::check(raw, mode, &mut findings);
-    findings.errors.is_empty()
-}
-
 /// What is to say about the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExaminedSettings {
@@ -142,6 +126,22 @@ pub struct ExaminedSettings {
 #[must_use]
 pub fn examine_settings(text: &str, config: Option<&Config>) -> ExaminedSettings {
     settings::examine(text, config)
+}
+
+/// The same as [`examine`] for a text that was read already.
+#[must_use]
+pub fn examine_document(text: &str, document: &Document, mode: Mode) -> Examined {
+    let (raw, config, findings) = check(ConfigFile::decode(document), mode);
+    let warnings = warnings::look(Some(text), &raw, config.as_ref());
+    findings.into_examined(config, warnings)
+}
+
+/// Whether a mode takes a configuration that was read already.
+#[must_use]
+pub fn takes(raw: &ConfigFile, mode: Mode) -> bool {
+    let mut findings = Findings::default();
+    modes::check(raw, mode, &mut findings);
+    findings.errors.is_empty()
 }
 
 /// The same as [`examine`] for a part of a document, such as Helm's values.

@@ -67,7 +67,12 @@ pub(crate) enum Seen {
     Dead(Name),
     Left(Name),
     LeaveDone,
-    JoinRound { reached: usize, failed: usize },
+    /// How many.
+    Stations(Name, usize),
+    JoinRound {
+        reached: usize,
+        failed: usize,
+    },
 }
 
 pub(crate) struct World {
@@ -478,6 +483,9 @@ impl World {
                     self.note(i, Seen::JoinRound { reached, failed });
                 }
                 Output::LeaveDone => self.note(i, Seen::LeaveDone),
+                Output::Stations { name, stations } => {
+                    self.note(i, Seen::Stations(name, stations.len()));
+                }
                 Output::Log(_) => {}
             }
         }
