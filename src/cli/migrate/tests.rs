@@ -562,6 +562,19 @@ fn every_code_is_explained() {
         );
     }
     assert_eq!(command("explain", &["mig012"], "").0, DONE);
+    let reference = include_str!("../../../docs/migrate.md");
+    for code in crate::migrate::codes::CODES {
+        let row = format!("| {} |", code.title);
+        let mut rows = reference.lines();
+        let row = rows
+            .find(|line| line.starts_with(&format!("| {} | ", code.code)) && line.ends_with(&row));
+        assert!(
+            row.is_some(),
+            "docs/migrate.md lacks {}: {}",
+            code.code,
+            code.title
+        );
+    }
     let (code, _, err) = command("explain", &["MIG999"], "");
     assert_eq!(code, USAGE);
     assert!(err.contains("MIG999"), "{err}");

@@ -469,7 +469,7 @@ fn foreign(
 /// The first and the last address of a line of a pool; `None`: it is none.
 fn ends(line: &str) -> Option<(u128, u128)> {
     if let Some(cidr) = parse_cidr(line) {
-        let net = ipnet::IpNet::new(cidr.network, u8::try_from(cidr.prefix_len).ok()?).ok()?;
+        let net = ipnet::IpNet::new(cidr.network, cidr.prefix_len).ok()?;
         return Some((bits_of(net.network()), bits_of(net.broadcast())));
     }
     let (first, last) = line.split_once('-')?;
