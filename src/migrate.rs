@@ -26,9 +26,7 @@ use ferrolb_compat::yaml::{Document, NodeId, Place};
 use crate::config::Config;
 use crate::config::error::{Diagnostic, Key, Severity};
 use crate::config::mode::Mode;
-use crate::config::parse::{
-    Examined, examine, examine_document, examine_node, examine_settings,
-};
+use crate::config::parse::{Examined, examine, examine_document, examine_node, examine_settings};
 use crate::config::settings::{PeerSettings, Settings};
 
 mod build;
