@@ -159,11 +159,9 @@ fn our_end_in_order_is_no_failure_of_the_path() {
     let mut world = fast();
     world.speaker.end(libc::SIGTERM);
     world.router.knows("10.80.0.1/32", &[]);
-    let neighbour = world.router.neighbour("172.31.0.11");
-    let reason = neighbour["lastNotificationReason"]
-        .as_str()
-        .unwrap_or_default();
-    assert!(reason.contains("Cease"), "{neighbour}");
+    // BGP's own farewell came, whatever BFD said after it.
+    let farewells = world.router.received("172.31.0.11", "notificationsRecv");
+    assert!(farewells >= 1, "{}", world.state());
     world.speaker.restart();
     world.comes_up();
 }

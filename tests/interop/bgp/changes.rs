@@ -302,7 +302,7 @@ fn three_nodes_are_three_next_hops() {
 
 #[test]
 #[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
-fn ipv4_routes_over_ipv6_where_the_peer_can() {
+fn ipv4_routes_over_ipv6_with_and_without_rfc_8950() {
     let lan = Lan::new();
     let (can, cannot, speaker) = (lan.host(250), lan.host(251), lan.host(11));
     let text = config(&[
@@ -333,12 +333,12 @@ fn ipv4_routes_over_ipv6_where_the_peer_can() {
         },
         || can.state(),
     );
-    // FRR without the capability gets the other family, and stays.
+    // Without the capability the next hop is our IPv4 address in the same network (RFC 4271), and the session stays.
     cannot.knows("fd80::1/128", &[&ip]);
     speaker.folder.service(&Service::new("next", "fd80::2"));
     cannot.knows("fd80::2/128", &[&ip]);
-    let four = cannot.paths("10.80.0.1/32");
-    assert_eq!(four, [], "{}", cannot.neighbour(&ip));
+    let paths = cannot.knows("10.80.0.1/32", &[&ip]);
+    assert_eq!(paths[0].next_hop, speaker.ip4());
     assert_eq!(cannot.neighbour(&ip)["connectionsEstablished"], 1);
 }
 
