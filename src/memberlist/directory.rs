@@ -1,6 +1,6 @@
 //! Whose station is that? The addresses of speakers, as gossip and the speakers themselves have told them.
 //!
-//! They are remembered when a speaker is given up as well: just then it may still announce. Bounds: [`MOST`] speakers,
+//! They are remembered when a speaker is given up as well: just then it may still announce. Bounds: `MOST` speakers,
 //! [`MAX_STATIONS`](super::wire::kin::MAX_STATIONS) stations each.
 
 use std::collections::BTreeMap;

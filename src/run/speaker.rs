@@ -14,7 +14,7 @@
 //! Cancel: on `stop` [`drive`] lets the BGP sessions leave and leaves the gossip, both at once, withdraws everything when the
 //! others have had time to announce, and ends when they know, at most about a second later. Whoever owns layer 2 shuts it
 //! down then, so that an address is silent here before the process is gone, and waits for what BGP and BFD still have to
-//! say. A Pod is given 2 s for all of it ([`END`]). Without gossip and graceful shutdown it takes milliseconds.
+//! say. A Pod is given 2 s for all of it (`END`). Without gossip and graceful shutdown it takes milliseconds.
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Fast detection: what heartbeats find out becomes memberlist's own claims. See [`heartbeat`](crate::memberlist::heartbeat).
+//! Fast detection: what heartbeats find out becomes memberlist's own claims. See [`crate::memberlist::heartbeat`].
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
