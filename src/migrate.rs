@@ -12,7 +12,7 @@
 //! Invariant: no finding holds a password.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -170,6 +170,8 @@ pub struct Options {
     pub order: Order,
     /// Whether names of communities that nothing uses are left out.
     pub prune_unused: bool,
+    /// The labels of each node of the cluster; empty: they are not known.
+    pub nodes: Vec<BTreeMap<String, String>>,
     /// Codes of findings that do not stop the conversion.
     pub allow: BTreeSet<String>,
     /// Upstream's converter instead of ours.
@@ -189,6 +191,7 @@ impl Default for Options {
             prefix: String::new(),
             order: Order::Safe,
             prune_unused: false,
+            nodes: Vec::new(),
             allow: BTreeSet::new(),
             compat: None,
         }

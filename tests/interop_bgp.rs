@@ -10,6 +10,10 @@
     reason = "a test on real processes waits in real time"
 )]
 #![expect(clippy::disallowed_types, reason = "a test speaks to real sockets")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what a speaker said, where a test fails"
+)]
 
 #[path = "interop/bgp/lan.rs"]
 mod lan;

@@ -1,10 +1,10 @@
 //! How long to wait before the next dial, and the randomness that this and the timers need.
 //!
-//! What it is: the waits of RFC 4271 §8.1.1 (DampPeerOscillations) and §8.2.1.1 (ConnectRetryTimer), with the jitter of §10.
-//! What it is not: the decision that a session was good for long enough to begin anew (`session`).
+//! What it is: the waits of RFC 4271 §8.1.1 (DampPeerOscillations) and §8.2.1.1 (ConnectRetryTimer), with the jitter of
+//! §10. What it is not: the decision that a session was good for long enough to begin anew (`session`).
 //!
-//! Upstream: 0, 1, 2, 4 … 120 s. 0.12 begins anew as soon as a peer has said OPEN, so that one that accepts and closes is
-//! dialled a hundred times a second.
+//! Upstream: 0, 1, 2, 4 … 120 s. 0.12 begins anew as soon as a peer has said OPEN, so that one that accepts and closes
+//! is dialled a hundred times a second.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ impl Default for Backoff {
     }
 }
 
-/// A generator of numbers that look random (SplitMix64). The same seed gives the same numbers. It spreads timers, and keeps
-/// no secret.
+/// A generator of numbers that look random (SplitMix64). The same seed gives the same numbers. It spreads timers, and
+/// keeps no secret.
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,

@@ -7,16 +7,17 @@
 //!                                                          +─ a farewell for each closed connection, at most 1 s
 //! ```
 //!
-//! Peers share nothing but the routes' attributes and, for as long as it takes to put a route into a mailbox, [`Bgp::send`].
-//! One that is slow, dead or babbles keeps its own task busy: what it costs is bounded by its session's limits.
+//! Peers share nothing but the routes' attributes and, for as long as it takes to put a route into a mailbox,
+//! [`Bgp::send`]. One that is slow, dead or babbles keeps its own task busy: what it costs is bounded by its session's
+//! limits.
 //!
 //! # Routes
 //!
-//! [`Bgp::send`] never blocks, and no route is lost: a mailbox is no queue of commands but what changed since the task last
-//! looked, one entry for each prefix, the newest counts. So it is bounded by the number of prefixes, and ten thousand routes in
-//! a burst wake a task a few times and leave in a few large writes. What was announced so far is kept here for peers that come
-//! later: at the program's start send the routes before the peers, so that a first table, and the End-of-RIB behind
-//! it, is whole.
+//! [`Bgp::send`] never blocks, and no route is lost: a mailbox is no queue of commands but what changed since the task
+//! last looked, one entry for each prefix, the newest counts. So it is bounded by the number of prefixes, and ten
+//! thousand routes in a burst wake a task a few times and leave in a few large writes. What was announced so far is
+//! kept here for peers that come later: at the program's start send the routes before the peers, so that a first table,
+//! and the End-of-RIB behind it, is whole.
 //!
 //! # Cancel
 //!

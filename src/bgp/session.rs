@@ -1,8 +1,8 @@
 //! One peer's session: RFC 4271 §8 for a speaker that dials and never listens.
 //!
-//! What it is: the states, the timers, the agreement that two OPENs make, who closes and why. What it is not: bytes (`wire`),
-//! which UPDATEs a peer is still to be sent (`rib_out`), sockets (`driver`). In: [`Input`]s at a time. Out: [`Output`]s and
-//! [`Machine::next_deadline`].
+//! What it is: the states, the timers, the agreement that two OPENs make, who closes and why. What it is not: bytes
+//! (`wire`), which UPDATEs a peer is still to be sent (`rib_out`), sockets (`driver`). In: [`Input`]s at a time. Out:
+//! [`Output`]s and [`Machine::next_deadline`].
 //!
 //! # States
 //!
@@ -17,8 +17,9 @@
 //!    +----- Stop, Shutdown: from any state, and stays
 //! ```
 //!
-//! Active is only a wait, for we do not listen. Idle is one too (DampPeerOscillations, §8.1.1), but before the first Start and after
-//! the end, when nothing happens any more. Both waits come from one [`Backoff`]; it begins anew when a session that ends was Established for [`STABLE`].
+//! Active is only a wait, for we do not listen. Idle is one too (DampPeerOscillations, §8.1.1), but before the first
+//! Start and after the end, when nothing happens any more. Both waits come from one [`Backoff`]; it begins anew when a
+//! session that ends was Established for [`STABLE`].
 //!
 //! # Timers
 //!
@@ -37,12 +38,12 @@
 //!
 //! # Bounds
 //!
-//! Octets in flight: [`IN_FLIGHT`] and one message; a peer that does not read gets no further UPDATEs until it does, and what changes
-//! meanwhile is merged in `rib_out`. What arrived: less than one message is kept. What the peer announces: nothing is kept.
-//! Lines of the log: one and the same is said once in [`QUIET`] above level debug.
+//! Octets in flight: [`IN_FLIGHT`] and one message; a peer that does not read gets no further UPDATEs until it does,
+//! and what changes meanwhile is merged in `rib_out`. What arrived: less than one message is kept. What the peer
+//! announces: nothing is kept. Lines of the log: one and the same is said once in [`QUIET`] above level debug.
 //!
-//! Invariants: Established only after an OPEN each way; in every state but a final Idle a timer runs or, Established with
-//! Hold Time 0, none is wanted; after [`Output::Ended`] nothing happens any more.
+//! Invariants: Established only after an OPEN each way; in every state but a final Idle a timer runs or, Established
+//! with Hold Time 0, none is wanted; after [`Output::Ended`] nothing happens any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -81,22 +82,22 @@ pub const LARGE_HOLD_TIME: Duration = Duration::from_secs(4 * 60);
 /// Lowest SendHoldTimer (RFC 9687 §3.2: 8 minutes).
 pub const SEND_HOLD_TIME: Duration = Duration::from_secs(8 * 60);
 
-/// A session that was Established for this long was good: the backoff begins anew. Half of the longest backoff, so that a
-/// peer that fails again and again just after does not get more attempts than one that never answers.
+/// A session that was Established for this long was good: the backoff begins anew. Half of the longest backoff, so that
+/// a peer that fails again and again just after does not get more attempts than one that never answers.
 pub const STABLE: Duration = Duration::from_secs(60);
 
 /// Longest wait between GRACEFUL_SHUTDOWN and the end: a Pod is given 2 s for all of its end.
 pub const LEAVING: Duration = Duration::from_secs(1);
 
-/// Octets that were handed out for transmission and are not written: no further UPDATE while there are as many. A few of the
-/// largest messages (64 KiB), dozens of usual ones: enough for one large write.
+/// Octets that were handed out for transmission and are not written: no further UPDATE while there are as many. A few
+/// of the largest messages (64 KiB), dozens of usual ones: enough for one large write.
 pub const IN_FLIGHT: usize = 256 * 1024;
 
 /// Shortest time between two lines above debug that say the same.
 pub const QUIET: Duration = Duration::from_secs(5 * 60);
 
-/// A failure to connect so soon after a session is no news: the peer is still letting go of that one (FRR refuses the next
-/// one for some milliseconds).
+/// A failure to connect so soon after a session is no news: the peer is still letting go of that one (FRR refuses the
+/// next one for some milliseconds).
 pub const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// What can happen to a session.
@@ -133,7 +134,8 @@ pub enum Input {
 /// What a session wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Dial the peer of these parameters; answered by [`Input::Connected`] or [`Input::ConnectFailed`], unless closed before.
+    /// Dial the peer of these parameters; answered by [`Input::Connected`] or [`Input::ConnectFailed`], unless closed
+    /// before.
     Dial(Arc<Params>),
     /// Write these octets after those before; answered by [`Input::Written`].
     Transmit(Vec<u8>),

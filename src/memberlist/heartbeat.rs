@@ -40,9 +40,9 @@
 //!
 //! # Late ticks
 //!
-//! Who did not run himself cannot know who was silent: an input more than [`Params::late_after`] after the deadline begins the
-//! silence of all anew, ends all doubts, and leaves all questions unanswered. The driver reads the socket before it
-//! serves a deadline, so that an answer that waits there is never missed.
+//! Who did not run himself cannot know who was silent: when an input comes more than [`Params::late_after`] after the deadline, the
+//! time in between is no silence (after more than a second, all silence begins anew and all doubts end), and questions stay
+//! unanswered. The driver reads the socket before it serves a deadline, so that an answer that waits there is never missed.
 //!
 //! # The dead
 //!
@@ -418,7 +418,7 @@ impl Heartbeat {
         }
         self.counters.late += 1;
         for watch in self.watches.values_mut() {
-            watch.forgive(now);
+            watch.forgive(late, now);
         }
         // Whom we asked for others may have answered in time or not: we cannot say.
         self.inquiries.clear();

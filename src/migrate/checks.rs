@@ -2,7 +2,7 @@
 //!
 //! The rules are those of MetalLB's releases: its webhooks, the checks of its speaker, and the schemas of its custom resources.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use ferrolb_compat::go::duration::GoDuration;
@@ -13,7 +13,7 @@ use ferrolb_compat::raw::ConfigFile;
 use super::{BgpMode, Findings, Level, Options, Passwords};
 use crate::config::mode::Mode;
 use crate::config::parse::takes;
-use crate::config::{Config, Pool, Protocol};
+use crate::config::{Config, Operator, Peer, Pool, Protocol};
 
 /// The largest port that the schema of a peer takes.
 const MAX_PORT: u16 = 16384;
@@ -314,10 +314,27 @@ impl Checks<'_, '_, '_> {
     /// FRR in either form.
     fn frr(&mut self) {
         let (raw, config) = (self.raw, self.config);
-        let mut addresses = HashSet::new();
-        let first = config.peers.first();
+        // From 0.16.0 on what differs may differ if no node has both sessions; without nodes there is one that has all.
+        let all = [BTreeMap::new()];
+        let known = self.target >= Release::new(16, 0) && !self.options.nodes.is_empty();
+        let nodes = if known {
+            self.options.nodes.as_slice()
+        } else {
+            all.as_slice()
+        };
+        let mut sessions: Vec<Sessions<'_>> = nodes.iter().map(|_| Sessions::default()).collect();
         for (index, (raw, peer)) in raw.peers.value.iter().zip(&config.peers).enumerate() {
-            let mut conflict = |field: &str, place, what: String| {
+            let (mut router_id, mut asn, mut address) = (false, false, false);
+            for (labels, sessions) in nodes.iter().zip(&mut sessions) {
+                if known && !selects(peer, labels) {
+                    continue;
+                }
+                let first = *sessions.first.get_or_insert(peer);
+                router_id |= first.router_id != peer.router_id;
+                asn |= first.my_asn != peer.my_asn;
+                address |= !sessions.addresses.insert(peer.peer_address);
+            }
+            let mut conflict = |field: &str, place, what: &str| {
                 self.findings.add(
                     Level::Blocked,
                     "MIG028",
@@ -327,24 +344,20 @@ impl Checks<'_, '_, '_> {
                     "make them equal, or convert with --bgp-mode native",
                 );
             };
-            if first.is_some_and(|first| first.router_id != peer.router_id) {
+            if router_id {
                 let what = "FRR has one router ID for all peers, and the first peer's is another";
-                conflict(
-                    "router-id",
-                    raw.router_id.place.or(raw.place),
-                    what.to_owned(),
-                );
+                conflict("router-id", raw.router_id.place.or(raw.place), what);
             }
-            if first.is_some_and(|first| first.my_asn != peer.my_asn) {
+            if asn {
                 let what = "FRR has one AS number for all peers, and the first peer's is another";
-                conflict("my-asn", raw.my_asn.place.or(raw.place), what.to_owned());
+                conflict("my-asn", raw.my_asn.place.or(raw.place), what);
             }
-            if !addresses.insert(peer.peer_address) {
+            if address {
                 let what = format!(
                     "FRR has one peer per address, and {} is one already",
                     peer.peer_address
                 );
-                conflict("peer-address", raw.peer_address.place, what);
+                conflict("peer-address", raw.peer_address.place, &what);
             }
         }
         if self.target >= Release::new(13, 10) && announces(config, true) {
@@ -408,6 +421,29 @@ impl Checks<'_, '_, '_> {
             );
         }
     }
+}
+
+/// The sessions of a node.
+#[derive(Default)]
+struct Sessions<'c> {
+    first: Option<&'c Peer>,
+    addresses: HashSet<IpAddr>,
+}
+
+/// Whether a node with these labels has the session.
+fn selects(peer: &Peer, labels: &BTreeMap<String, String>) -> bool {
+    peer.node_selectors.iter().any(|selector| {
+        selector.requirements.iter().all(|requirement| {
+            let value = labels.get(&requirement.key);
+            let listed = value.is_some_and(|value| requirement.values.contains(value));
+            match requirement.operator {
+                Operator::In => listed,
+                Operator::NotIn => !listed,
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
+            }
+        })
+    })
 }
 
 /// Whether the target announces the other family over a session only if told.

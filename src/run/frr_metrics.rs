@@ -10,7 +10,6 @@
 
 #![expect(
     clippy::disallowed_types,
-    clippy::disallowed_methods,
     reason = "driver: a client of the speaker's port"
 )]
 

@@ -219,6 +219,7 @@ impl Lan {
                 },
                 reports: reported,
             },
+            interfaces: None,
             bgp: Protocol {
                 send: |_| {},
                 reports: mpsc::channel(1).1,

@@ -4,7 +4,6 @@
 //! `cargo build --example layer2_probe && cargo test --test netns -- --ignored --skip needs_`.
 //! The tests called `needs_vlan_…` and `needs_vrf_…` also need a kernel that has these devices.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::print_stdout, reason = "how long it took, for the reader")]
 
 mod arp;
 mod conflict;

@@ -206,9 +206,7 @@ impl Running {
     ) -> T {
         let end = now() + PATIENCE;
         loop {
-            while let Ok(report) = self.reports.try_recv() {
-                self.seen.push(report);
-            }
+            self.take();
             if let Some((at, found)) = self
                 .seen
                 .iter()
@@ -244,11 +242,18 @@ impl Running {
         });
     }
 
+    /// That stations are told is no news to people.
+    fn take(&mut self) {
+        while let Ok(report) = self.reports.try_recv() {
+            if !matches!(report, Report::Stations(_)) {
+                self.seen.push(report);
+            }
+        }
+    }
+
     /// What is waiting now, without waiting for more.
     pub(crate) fn reports(&mut self) -> Vec<Report> {
-        while let Ok(report) = self.reports.try_recv() {
-            self.seen.push(report);
-        }
+        self.take();
         std::mem::take(&mut self.seen)
     }
 
@@ -381,7 +386,10 @@ impl Tap {
 
     /// Forgets what came up to now.
     pub(crate) fn drain(&self) {
-        while self.next(now() + Duration::from_millis(20)).is_some() {}
+        let mut buffer = [0_u8; 64];
+        self.socket.set_nonblocking(true).unwrap();
+        while io::Read::read(&mut &self.socket, &mut buffer).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
     }
 
     /// All frames that `wanted` makes something of, until `end`.

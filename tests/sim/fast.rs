@@ -227,14 +227,14 @@ fn one_that_was_paused_is_replaced_declares_nobody_dead_and_comes_back_at_once()
 
 #[test]
 fn short_starvation_is_no_death() {
-    // Up to 0.3 s without a processor, again and again, under loss.
+    // Up to 0.2 s without a processor, again and again, under loss.
     for seed in 40..44 {
         let mut world = World::new(4, seed).fast().settle();
         world.loss = FIVE_PERCENT;
         for _ in 0..300 {
             let i = world.random.below(4);
             world.pause(i);
-            let starved = world.random.within(millis(300));
+            let starved = world.random.within(millis(200));
             world.run_for(starved);
             world.resume(i);
             let fed = world.random.within(millis(300));
@@ -515,4 +515,26 @@ fn two_hundred_nodes_lose_twenty_at_once() {
     world.run_for(secs(30));
     assert!(world.deaths().is_empty());
     assert_one_owner_each(&world);
+}
+
+#[test]
+fn stations_are_told_to_all_of_our_kind_and_to_those_who_come_later() {
+    let station = |last| ferrolb::layer2::MacAddr::new(2, 0, 0, 0, 0, last);
+    let mut world = World::new(5, 84).fast();
+    world.kin[4] = None;
+    let mut world = world.settle();
+    world.loss = FIVE_PERCENT;
+    world.input(0, Input::Stations(vec![station(1), station(2)]));
+    let told = Seen::Stations(name(0), 2);
+    // A lost one is told again a minute later.
+    world.run_until(secs(185), |world| world.last_seen(&told).1 == 3);
+    world.loss = 0;
+    world.kill(1);
+    world.run_for(secs(2));
+    world.seen.clear();
+    world.start_node(1);
+    world.run_until(secs(3), |world| world.last_seen(&told).1 == 1);
+    world.input(0, Input::Stations(vec![station(3)]));
+    let told = Seen::Stations(name(0), 1);
+    world.run_until(secs(1), |world| world.last_seen(&told).1 == 3);
 }

@@ -313,10 +313,11 @@ fn udp_socket(family: Family, port: Port) -> io::Result<Socket> {
 /// A raw socket that gets a copy of each UDP datagram to the port, whoever else gets it.
 fn raw_socket(family: Family, port: Port) -> io::Result<Socket> {
     let socket = family_socket(family, Type::RAW)?;
-    socket.attach_filter(&match family {
+    let filter = match family {
         Family::V4 => ip_filter(port.number()),
         Family::V6 => udp_filter(port.number()),
-    })?;
+    };
+    attach(&socket, &filter)?;
     Ok(socket)
 }
 
@@ -349,7 +350,7 @@ fn family_socket(family: Family, kind: Type) -> io::Result<Socket> {
 fn packet_socket() -> io::Result<Socket> {
     // Without a protocol it is deaf until the filter is there.
     let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
-    socket.attach_filter(&ip_filter(ECHO_PORT))?;
+    attach(&socket, &ip_filter(ECHO_PORT))?;
     sys::hear(socket.as_raw_fd(), sys::IPV4)?;
     Ok(socket)
 }
@@ -358,7 +359,7 @@ fn packet_socket() -> io::Result<Socket> {
 const PACKET_TYPE: u32 = 0xffff_f000 + 4;
 
 /// Lets IPv4 packets to us through that are UDP to `port`, and no later fragments.
-fn ip_filter(port: u16) -> Vec<SockFilter> {
+fn ip_filter(port: u16) -> Vec<Instruction> {
     // The refusal is the last instruction, the tenth.
     vec![
         // linux/if_packet.h: to us is 0.
@@ -377,7 +378,7 @@ fn ip_filter(port: u16) -> Vec<SockFilter> {
 }
 
 /// The same for what begins with a UDP header.
-fn udp_filter(port: u16) -> Vec<SockFilter> {
+fn udp_filter(port: u16) -> Vec<Instruction> {
     vec![
         instruction(BPF_LD | BPF_H | BPF_ABS, 0, 0, 2),
         instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, u32::from(port)),
@@ -386,14 +387,38 @@ fn udp_filter(port: u16) -> Vec<SockFilter> {
     ]
 }
 
-fn instruction(code: u32, if_true: u8, if_false: u8, k: u32) -> SockFilter {
-    // All codes are below 256.
-    SockFilter::new(
-        u16::try_from(code).unwrap_or_default(),
+/// An instruction of classic BPF.
+#[derive(Debug, Clone, Copy)]
+struct Instruction {
+    code: u32,
+    if_true: u8,
+    if_false: u8,
+    k: u32,
+}
+
+const fn instruction(code: u32, if_true: u8, if_false: u8, k: u32) -> Instruction {
+    Instruction {
+        code,
         if_true,
         if_false,
         k,
-    )
+    }
+}
+
+fn attach(socket: &Socket, filter: &[Instruction]) -> io::Result<()> {
+    let filter: Vec<SockFilter> = filter
+        .iter()
+        .map(|instruction| {
+            SockFilter::new(
+                // All codes are below 256.
+                u16::try_from(instruction.code).unwrap_or_default(),
+                instruction.if_true,
+                instruction.if_false,
+                instruction.k,
+            )
+        })
+        .collect();
+    socket.attach_filter(&filter)
 }
 
 /// All sockets that hear.

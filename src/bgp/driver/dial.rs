@@ -1,8 +1,8 @@
 //! A connection to a peer: from its parameters to a socket, or to a sentence that says what is wrong.
 //!
-//! TTL: the kernel's own, 64, as Upstream's native mode has it: an external peer several hops away is reached without `ebgp-multihop` too, as many a
-//! configuration of 0.12 relies on (its FRR mode sends 1 then, which protects nobody: it only fails). 255 with
-//! `ebgp-multihop`, and with GTSM, whose point it is.
+//! TTL: the kernel's own, 64, as Upstream's native mode has it: an external peer several hops away is reached without
+//! `ebgp-multihop` too, as many a configuration of 0.12 relies on (its FRR mode sends 1 then, which protects nobody: it
+//! only fails). 255 with `ebgp-multihop`, and with GTSM, whose point it is.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -78,8 +78,13 @@ pub(super) async fn dial(params: Arc<Params>) -> Result<(TcpStream, Local), Conn
         .local_addr()
         .map_err(|cause| connecting(peer, cause))?;
     let address = local.ip();
+    // A link-local address may be that of several interfaces.
+    let on = match address {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => params.interface.as_deref(),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
     // A few system calls that do not wait.
-    let interface = interfaces::neighbours(address).unwrap_or_default();
+    let interface = interfaces::neighbours(address, on).unwrap_or_default();
     Ok((stream, Local { address, interface }))
 }
 

@@ -52,8 +52,8 @@ impl Slate {
 }
 
 impl Figures {
-    /// The figures of all peers, by name. Peers that have one address and port are one: their counters are added, and `up` says
-    /// whether all of them are.
+    /// The figures of all peers, by name. Peers that have one address and port are one: their counters are added, and
+    /// `up` says whether all of them are.
     #[must_use]
     pub fn read(&self) -> Vec<PeerFigures> {
         let mut by_name: BTreeMap<Arc<str>, session::Figures> = BTreeMap::new();

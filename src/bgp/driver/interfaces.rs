@@ -4,8 +4,8 @@ use std::io;
 use std::net::IpAddr;
 
 /// The addresses of the interface that has `address`, that one included, in the kernel's order; none if no interface has it
-/// (any more).
-pub(super) fn neighbours(address: IpAddr) -> io::Result<Vec<IpAddr>> {
+/// (any more). `on`: its name, where several may have it.
+pub(super) fn neighbours(address: IpAddr, on: Option<&str>) -> io::Result<Vec<IpAddr>> {
     let all: Vec<(String, IpAddr)> = nix::ifaddrs::getifaddrs()?
         .filter_map(|entry| {
             let storage = entry.address?;
@@ -19,12 +19,15 @@ pub(super) fn neighbours(address: IpAddr) -> io::Result<Vec<IpAddr>> {
             Some((name, ip))
         })
         .collect();
-    let Some((name, _)) = all.iter().find(|(_, ip)| *ip == address) else {
+    let holder = all
+        .iter()
+        .find(|(name, ip)| *ip == address && on.is_none_or(|on| on == name));
+    let Some((holder, _)) = holder else {
         return Ok(Vec::new());
     };
     Ok(all
         .iter()
-        .filter(|(other, _)| other == name)
+        .filter(|(name, _)| name == holder)
         .map(|(_, ip)| *ip)
         .collect())
 }

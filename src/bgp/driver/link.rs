@@ -19,7 +19,8 @@ use crate::bgp::session::{How, Local};
 /// Octets that are read before anything else has its turn: some of the largest usual messages (4 KiB).
 const READ: usize = 16 * 1024;
 
-/// How long the end of a connection may take: for the peer to read what was said last. Below the time that a Pod is given.
+/// How long the end of a connection may take: for the peer to read what was said last. Below the time that a Pod is
+/// given.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 type Dialling = Pin<Box<dyn Future<Output = Result<(TcpStream, Local), ConnectError>> + Send>>;
@@ -189,8 +190,8 @@ impl Connection {
         }
     }
 
-    /// Writes what waits, says that nothing follows, and reads until the peer has closed: closing before would let the kernel
-    /// send a reset, which may overtake a NOTIFICATION.
+    /// Writes what waits, says that nothing follows, and reads until the peer has closed: closing before would let the
+    /// kernel send a reset, which may overtake a NOTIFICATION.
     async fn farewell(mut self) {
         let waiting = self.out.split_off(self.written);
         if self.stream.write_all(&waiting).await.is_err() || self.stream.shutdown().await.is_err() {

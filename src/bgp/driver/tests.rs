@@ -438,13 +438,12 @@ async fn the_source_address_is_the_one_that_is_asked_for() {
 
 #[tokio::test]
 async fn the_addresses_of_the_interface_are_known() {
-    let all = interfaces::neighbours(LOOPBACK).unwrap();
-    assert!(all.contains(&LOOPBACK));
+    let neighbours = |ip, on| interfaces::neighbours(ip, on).unwrap();
     let none: Vec<IpAddr> = Vec::new();
-    assert_eq!(
-        interfaces::neighbours("192.0.2.77".parse().unwrap()).unwrap(),
-        none
-    );
+    assert!(neighbours(LOOPBACK, None).contains(&LOOPBACK));
+    assert!(neighbours(LOOPBACK, Some("lo")).contains(&LOOPBACK));
+    assert_eq!(neighbours(LOOPBACK, Some("nowhere0")), none);
+    assert_eq!(neighbours("192.0.2.77".parse().unwrap(), None), none);
 }
 
 /// Whether a connection comes about soon.

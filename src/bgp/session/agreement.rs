@@ -64,8 +64,8 @@ impl Agreement {
     }
 }
 
-/// Our OPEN. `plain`: without capabilities, for a peer that refused an OPEN because of them (RFC 5492 §3). `restarted`: no session with
-/// this peer was Established since the program began (RFC 4724 §4.1).
+/// Our OPEN. `plain`: without capabilities, for a peer that refused an OPEN because of them (RFC 5492 §3). `restarted`:
+/// no session with this peer was Established since the program began (RFC 4724 §4.1).
 pub(super) fn our_open(params: &Params, local: &Local, plain: bool, restarted: bool) -> Open {
     let families = [Family::IPV4_UNICAST, Family::IPV6_UNICAST];
     let mut capabilities = Vec::new();

@@ -17,8 +17,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// The BGP Identifier. Upstream: the configured one, else the local IPv4 address, else the first one of the interface, else
-    /// what was made from the node's name.
+    /// The BGP Identifier. Upstream: the configured one, else the local IPv4 address, else the first one of the
+    /// interface, else what was made from the node's name.
     pub(super) fn router_id(&self, params: &Params) -> Ipv4Addr {
         params
             .router_id
@@ -31,14 +31,15 @@ impl Local {
         rib_out::Session {
             context,
             my_asn: params.my_asn,
-            // RFC 8950 before the interface's IPv4 address: that this IPv6 address is reached is known, that other one need not be.
+            // RFC 8950 before the interface's IPv4 address: that this IPv6 address is reached is known, that other one
+            // need not be.
             next_hop_v4: self.ipv4().filter(|_| !context.extended_next_hop),
             next_hop_v6: self.next_hop_v6(),
         }
     }
 
-    /// RFC 2545 §2: the global address; the link-local one as well where the session is over one. Where there is but a link-local
-    /// one it stands for both, as FRR has it.
+    /// RFC 2545 §2: the global address; the link-local one as well where the session is over one. Where there is but a
+    /// link-local one it stands for both, as FRR has it.
     fn next_hop_v6(&self) -> Option<NextHop6> {
         let link_local = self.link_local();
         let over_link_local = matches!(self.address, IpAddr::V6(ip) if ip.is_unicast_link_local());

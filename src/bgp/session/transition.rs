@@ -118,7 +118,8 @@ impl Session {
 
             // Event 13.
             (Idle, Event::Expired(Timer::IdleHold)) => self.dial(now),
-            // Event 9. In Connect the RFC dials again at once; here a dial that fails is one that failed, whatever it died of.
+            // Event 9. In Connect the RFC dials again at once; here a dial that fails is one that failed, whatever it
+            // died of.
             (Connect, Event::Expired(Timer::ConnectRetry)) => {
                 let why = sayings::no_answer(&self.params);
                 self.close(How::Silently);
@@ -275,8 +276,8 @@ impl Session {
             Ok(agreement) => {
                 connection.agreement = Some(agreement);
                 self.become_state(State::OpenConfirm);
-                // RFC 4271 §8.2.2: with Hold Time 0 no timer runs. Here it does until the peer's first KEEPALIVE, which that
-                // one owes us all the same.
+                // RFC 4271 §8.2.2: with Hold Time 0 no timer runs. Here it does until the peer's first KEEPALIVE, which
+                // that one owes us all the same.
                 let hold_time = match self.hold_time() {
                     Duration::ZERO => LARGE_HOLD_TIME,
                     time => time,
@@ -398,8 +399,8 @@ impl Session {
 
     /// We do not want this session any more.
     fn leave(&mut self, now: Instant, cease: Notification, why: &str) {
-        // RFC 8538 §4: with the N bit a NOTIFICATION ends no grace. A peer that is not wanted must not keep the routes; after a change of
-        // its configuration it may.
+        // RFC 8538 §4: with the N bit a NOTIFICATION ends no grace. A peer that is not wanted must not keep the routes;
+        // after a change of its configuration it may.
         let hard = self.ending
             && self
                 .agreement()

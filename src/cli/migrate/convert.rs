@@ -16,6 +16,8 @@ use super::{
     read_text, refused, shown,
 };
 use crate::cli::check::input::{Format, Located, Missing, Wanted, locate_as};
+use crate::migrate::live::services::{self, Touched};
+use crate::migrate::live::{inventory, plan};
 use crate::migrate::names::Naming;
 use crate::migrate::{
     Advertisements, Compat, Conversion, Finding, Level, Options, Order, Passwords, convert,
@@ -74,6 +76,12 @@ pub(super) struct ConversionArgs {
     /// The namespace of the resources [default: that of the ConfigMap, else metallb-system]
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Option<String>,
+    /// The cluster's Services, as `kubectl get services -A -o yaml` or `-o json` writes them: which of them a renamed pool touches
+    #[arg(long, value_name = "FILE")]
+    services: Option<PathBuf>,
+    /// The cluster's nodes, as `kubectl get nodes -o yaml` or `-o json` writes them: which peers share one, which will not announce
+    #[arg(long, value_name = "FILE")]
+    nodes: Option<PathBuf>,
     /// The order of the resources: what others refer to first, or as MetalLB's own converter
     #[arg(long, value_name = "ORDER", default_value = "safe", value_enum)]
     order: OrderWord,
@@ -385,12 +393,65 @@ fn surround(conversion: &mut Conversion, located: &Located, wanted: &Wanted<'_>)
     }
 }
 
+/// The objects of a file.
+fn read_objects(path: &Path) -> io::Result<Vec<serde_json::Value>> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let text = read_text(path, &mut io::empty()).map_err(named)?;
+    inventory::objects(&text)
+        .map_err(|error| named(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+/// What is to say about the Services and nodes of a cluster, where files of them are given.
+fn inventories(
+    args: &ConversionArgs,
+    nodes: &[inventory::Node],
+    target: Release,
+    conversion: &mut Conversion,
+) -> io::Result<Vec<Touched>> {
+    let Some(config) = &conversion.config else {
+        return Ok(Vec::new());
+    };
+    let mut findings = Vec::new();
+    for remark in plan::nodes(nodes, config, target) {
+        let level = match remark.level {
+            Level::Blocked if args.form.allowed().contains(remark.code) => Level::Warning,
+            level => level,
+        };
+        findings.push(note(level, remark.code, remark.message, &remark.help));
+    }
+    let mut touched = Vec::new();
+    if let Some(path) = &args.services {
+        let objects = read_objects(path)?;
+        let services: Vec<_> = objects
+            .iter()
+            .filter_map(inventory::Service::read)
+            .collect();
+        touched = services::touched(config, &conversion.renames, &services, target);
+        for one in &touched {
+            let message = format!("the Service {} {}", one.key, one.how);
+            let help = one.how.help(&one.key);
+            findings.push(note(one.how.level(), one.how.code(), message, &help));
+        }
+    }
+    if findings
+        .iter()
+        .any(|finding| finding.level >= Level::Blocked)
+    {
+        conversion.resources = None;
+    }
+    conversion.findings.extend(findings);
+    Ok(touched)
+}
+
 /// What a command line asks for, read.
 struct Asked {
     sources: Vec<Source>,
     options: Options,
     converted: Converted,
     namespace: String,
+    /// The Services that are touched.
+    touched: Vec<Touched>,
 }
 
 /// Reads and converts; the exit status where that cannot be done.
@@ -399,13 +460,22 @@ fn ask(
     stdin: &mut dyn Read,
     stderr: &mut dyn Write,
 ) -> io::Result<Result<Asked, u8>> {
-    let options = match args.options() {
+    let mut options = match args.options() {
         Ok(options) => options,
         Err(error) => {
             writeln!(stderr, "error: cannot read {error}")?;
             return Ok(Err(IO));
         }
     };
+    let nodes = match args.nodes.as_deref().map(read_objects).transpose() {
+        Ok(objects) => objects.unwrap_or_default(),
+        Err(error) => {
+            writeln!(stderr, "error: cannot read {error}")?;
+            return Ok(Err(IO));
+        }
+    };
+    let nodes: Vec<_> = nodes.iter().map(inventory::Node::read).collect();
+    options.nodes = nodes.iter().map(|node| node.labels.clone()).collect();
     let name = shown(&args.input);
     let text = match read_text(&args.input, stdin) {
         Ok(text) => text,
@@ -423,6 +493,14 @@ fn ask(
         name: args.config_name.as_deref(),
     };
     let mut converted = convert_file(&text, &wanted, &options);
+    let conversion = &mut converted.conversion;
+    let touched = match inventories(args, &nodes, options.target, conversion) {
+        Ok(touched) => touched,
+        Err(error) => {
+            writeln!(stderr, "error: cannot read {error}")?;
+            return Ok(Err(IO));
+        }
+    };
     let own = converted.namespace.clone();
     if let (Some(wanted), Some(own)) = (&args.namespace, &own)
         && wanted != own
@@ -440,6 +518,7 @@ fn ask(
         options,
         converted,
         namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
+        touched,
     }))
 }
 
@@ -583,6 +662,7 @@ impl Asked {
             mode: conversion.mode,
             findings: &conversion.findings,
             renames: &conversion.renames,
+            touched: &self.touched,
             objects: objects.collect(),
             differences: None,
             summary: vec![summary],

@@ -233,7 +233,9 @@ fn converted(
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<Converted, Stop> {
-    let options = args.options(inventory.mode(), inventory.kubernetes)?;
+    let mut options = args.options(inventory.mode(), inventory.kubernetes)?;
+    let nodes = inventory.nodes.iter();
+    options.nodes = nodes.map(|node| node.labels.clone()).collect();
     let (name, conversion) = match &args.input {
         Some(path) => {
             let name = shown(path);

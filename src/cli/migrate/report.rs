@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{FINDINGS, IO, atomic};
+use crate::migrate::live::services::{How, Touched};
 use crate::migrate::{BgpMode, Finding, Level, Rename, codes};
 
 /// Flags of all commands that report.
@@ -102,6 +103,8 @@ pub(super) struct Outcome<'o> {
     pub(super) findings: &'o [Finding],
     /// Names that changed.
     pub(super) renames: &'o [Rename],
+    /// Services that are touched, where they are known.
+    pub(super) touched: &'o [Touched],
     /// What was written.
     pub(super) objects: Vec<Object>,
     /// Differences that were found; `None`: nothing was compared.
@@ -237,7 +240,21 @@ impl Outcome<'_> {
         let renames: Vec<Value> = self
             .renames
             .iter()
-            .map(|rename| json!({"kind": rename.kind, "from": rename.from, "to": rename.to}))
+            .map(|rename| {
+                let services = self.touched.iter().filter(|one| match &one.how {
+                    How::Renamed { from, .. } => {
+                        rename.kind == "IPAddressPool" && *from == rename.from
+                    }
+                    _ => false,
+                });
+                let services: Vec<&str> = services.map(|one| one.key.as_str()).collect();
+                json!({
+                    "kind": rename.kind,
+                    "from": rename.from,
+                    "to": rename.to,
+                    "services": services,
+                })
+            })
             .collect();
         let diagnostics: Vec<Value> = self
             .findings

@@ -171,6 +171,7 @@ pub(super) fn run(
         mode: reversed.mode,
         findings: &reversed.findings,
         renames: &reversed.renames,
+        touched: &[],
         objects: Vec::new(),
         differences: None,
         summary,

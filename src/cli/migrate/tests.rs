@@ -219,10 +219,6 @@ fn input_24_a_configuration_is_found_in_whatever_holds_it() {
         let (code, _, _) = convert(&["-", "--format", format], LAYER2);
         assert_eq!(code, INVALID, "{format}");
     }
-    let with_settings = format!("{}  ferrolb: |\n    x: 1\n", config_map(LAYER2));
-    let (code, _, err) = convert(&["-"], &with_settings);
-    assert_eq!(code, DONE);
-    assert!(err.contains("MIG047"), "{err}");
     let (_, out, err) = convert(&["-", "--namespace", "other"], &config_map(LAYER2));
     assert!(
         out.contains("namespace: other") && err.contains("MIG032"),
@@ -339,6 +335,77 @@ fn names_are_made_as_is_wanted() {
         let all = ["migrate", "convert"].into_iter().chain(words);
         assert!(Words::try_parse_from(all).is_err(), "{words:?}");
     }
+}
+
+#[test]
+fn input_09_services_and_nodes_of_a_file_are_looked_at() {
+    let services = "kind: List\nitems:\n- {kind: Service, metadata: {namespace: web, name: a, annotations: {metallb.universe.tf/address-pool: My_Pool}}, \
+                    spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: 192.0.2.11}]}}}\n\
+                    - {kind: Service, metadata: {namespace: web, name: b, annotations: {metallb.universe.tf/address-pool: My_Pool}}, spec: {type: LoadBalancer}}\n\
+                    - {kind: Service, metadata: {namespace: web, name: c}, spec: {type: LoadBalancer}, status: {loadBalancer: {ingress: [{ip: 10.9.9.9}]}}}\n";
+    let (_folder, path) = saved(services);
+    for (target, remedy) in [
+        (
+            "0.14.9",
+            "kubectl annotate service -n web a metallb.io/address-pool=my-pool",
+        ),
+        (
+            "0.13.12",
+            "kubectl annotate service -n web a --overwrite metallb.universe.tf/address-pool=my-pool",
+        ),
+    ] {
+        let words = ["-", "--services", &path, "--target-version", target];
+        let (code, out, _) = command("check", &words, LAYER2);
+        assert_eq!(code, DONE);
+        assert!(
+            out.contains(remedy) && out.contains("MIG015"),
+            "{target}: {out}"
+        );
+        assert_eq!(out.matches("MIG014").count(), 2, "{out}");
+    }
+    let words = ["-", "--services", &path, "--report", "json"];
+    let (_, out, _) = command("check", &words, LAYER2);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        report["renames"][0]["services"],
+        serde_json::json!(["web/a", "web/b"])
+    );
+    assert_eq!(
+        command("check", &["-", "--services", "/no/such/file"], LAYER2).0,
+        IO
+    );
+    // Two sessions with one address, on nodes of their own.
+    let nodes = "kind: List\nitems:\n- {metadata: {name: x, labels: {rack: a}}, status: {addresses: [{type: InternalIP, address: 192.0.2.10}]}}\n\
+                 - {metadata: {name: y, labels: {rack: b, node.kubernetes.io/exclude-from-external-load-balancers: ''}}}\n";
+    let (_folder, path) = saved(nodes);
+    let peer = |rack: &str, asn: u32| {
+        format!(
+            "- {{my-asn: {asn}, peer-asn: 65020, peer-address: 203.0.113.1, node-selectors: [{{match-labels: {{rack: {rack}}}}}]}}\n"
+        )
+    };
+    let text = format!("peers:\n{}{}", peer("a", 65010), peer("b", 65011));
+    for (target, words, want) in [
+        ("0.16.1", vec!["--nodes", &path], DONE),
+        ("0.16.1", vec![], BLOCKED),
+        ("0.15.3", vec!["--nodes", &path], BLOCKED),
+    ] {
+        let all = [
+            vec!["-", "--bgp-mode", "frr", "--target-version", target],
+            words,
+        ]
+        .concat();
+        let (code, out, _) = command("check", &all, &text);
+        assert_eq!(code, want, "{target}: {out}");
+    }
+    let together = format!("peers:\n{}{}", peer("a", 65010), peer("a", 65011));
+    let words = ["-", "--bgp-mode", "frr", "--nodes", &path];
+    assert_eq!(command("check", &words, &together).0, BLOCKED);
+    let (_, out, _) = command("check", &words, LAYER2);
+    assert!(out.contains("warning MIG033"), "{out}");
+    let words = ["-", "--target-version", "0.15.0", "--nodes", &path];
+    let (code, out, _) = command("check", &words, LAYER2);
+    assert_eq!(code, BLOCKED);
+    assert!(out.contains("error MIG036"), "{out}");
 }
 
 #[test]
@@ -495,6 +562,19 @@ fn every_code_is_explained() {
         );
     }
     assert_eq!(command("explain", &["mig012"], "").0, DONE);
+    let reference = include_str!("../../../docs/migrate.md");
+    for code in crate::migrate::codes::CODES {
+        let row = format!("| {} |", code.title);
+        let mut rows = reference.lines();
+        let row = rows
+            .find(|line| line.starts_with(&format!("| {} | ", code.code)) && line.ends_with(&row));
+        assert!(
+            row.is_some(),
+            "docs/migrate.md lacks {}: {}",
+            code.code,
+            code.title
+        );
+    }
     let (code, _, err) = command("explain", &["MIG999"], "");
     assert_eq!(code, USAGE);
     assert!(err.contains("MIG999"), "{err}");

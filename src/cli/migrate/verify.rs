@@ -130,6 +130,7 @@ pub(super) fn run(
         mode: conversion.mode,
         findings: &conversion.findings,
         renames: &[],
+        touched: &[],
         objects: Vec::new(),
         differences: None,
         summary: Vec::new(),

@@ -38,6 +38,9 @@ pub fn watch(path: &Path, key: ObjectKey, journal: Journal) -> mpsc::Receiver<Ch
     receiver
 }
 
+/// Both texts of a ConfigMap.
+type Texts = (Option<Arc<str>>, Option<Arc<str>>);
+
 async fn run(path: PathBuf, key: ObjectKey, journal: Journal, changes: mpsc::Sender<Change>) {
     // In the file's own folder, which may be a busy one: the file, and the links of a mounted ConfigMap.
     let own = path.clone();
@@ -49,8 +52,7 @@ async fn run(path: PathBuf, key: ObjectKey, journal: Journal, changes: mpsc::Sen
                 .is_some_and(|name| name.as_encoded_bytes().starts_with(b".."))
     });
     record.into_iter().for_each(|record| journal(record));
-    // Both texts of the ConfigMap.
-    let mut told: Option<(Option<Arc<str>>, Option<Arc<str>>)> = None;
+    let mut told: Option<Texts> = None;
     let mut said: Option<String> = None;
     let mut missing = false;
     let mut first = true;

@@ -121,21 +121,17 @@ pub struct Right {
     pub namespace: String,
 }
 
-impl fmt::Display for Right {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            verb,
-            group,
-            resource,
-            namespace,
-        } = self;
-        write!(f, "{verb} {resource}")?;
-        if !group.is_empty() {
-            write!(f, ".{group}")?;
+impl Right {
+    /// What it is on: `bgppeers.metallb.io in namespace metallb-system`.
+    #[must_use]
+    pub fn object(&self) -> String {
+        let mut object = self.resource.clone();
+        if !self.group.is_empty() {
+            object = format!("{object}.{}", self.group);
         }
-        match namespace.as_str() {
-            "" => f.write_str(" in all namespaces"),
-            namespace => write!(f, " in namespace {namespace}"),
+        match self.namespace.as_str() {
+            "" => object + " in all namespaces",
+            namespace => format!("{object} in namespace {namespace}"),
         }
     }
 }

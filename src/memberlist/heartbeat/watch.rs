@@ -112,10 +112,17 @@ impl Watch {
         self.doubt = None;
     }
 
-    /// We did not run: the silence begins anew.
-    pub(super) fn forgive(&mut self, now: Instant) {
-        self.alive(now);
-        self.sent.clear();
+    /// We did not run for so long: that time was no silence. After a long one nothing is known any more.
+    pub(super) fn forgive(&mut self, late: Duration, now: Instant) {
+        if late > MEMORY {
+            self.alive(now);
+            self.sent.clear();
+        } else {
+            self.heard = (self.heard + late).min(now);
+            if let Some(doubt) = &mut self.doubt {
+                doubt.since = (doubt.since + late).min(now);
+            }
+        }
         self.next_ping = self.next_ping.min(now);
     }
 
@@ -204,8 +211,9 @@ impl Watch {
             return Step::Condemn;
         }
         if waited >= params.give_up {
-            // Whom we asked may be gone as well: ask others.
+            // Whom we asked may be gone as well: ask others, soon. (Not at a time that is past: that would look like a late tick.)
             self.doubt = None;
+            self.trusted_until = self.trusted_until.max(now + params.interval);
             return Step::Nothing;
         }
         if now >= doubt.ask_at {

@@ -323,15 +323,16 @@ impl Changes {
             let workload = &controller.workload;
             let (what, help) = (
                 format!(
-                    "{} Services ask for a renamed pool ({} and others), MetalLB {} reads no other annotation than 0.12, and \
-                     a controller runs ({workload}): it would take their addresses",
+                    "Services that ask for a renamed pool: {} (the first is {}); MetalLB {} reads no other annotation than \
+                     0.12, and a controller runs ({workload}): it would take their addresses",
                     replaced.len(),
                     first.service,
                     wanted.target
                 ),
                 format!(
                     "stop it while the annotations change, the speakers go on announcing: kubectl scale -n {namespace} \
-                     {workload} --replicas=0; or convert for 0.14.9 or later; or keep the names with --names"
+                     {workload} --replicas=0; or convert for 0.14.9 or later; or rename the pools in \
+                     the ConfigMap first, together with the annotations, while 0.12 runs"
                 ),
             );
             self.hindrances.push(Hindrance {
@@ -468,7 +469,7 @@ fn foreign(
 /// The first and the last address of a line of a pool; `None`: it is none.
 fn ends(line: &str) -> Option<(u128, u128)> {
     if let Some(cidr) = parse_cidr(line) {
-        let net = ipnet::IpNet::new(cidr.network, u8::try_from(cidr.prefix_len).ok()?).ok()?;
+        let net = ipnet::IpNet::new(cidr.network, cidr.prefix_len).ok()?;
         return Some((bits_of(net.network()), bits_of(net.broadcast())));
     }
     let (first, last) = line.split_once('-')?;

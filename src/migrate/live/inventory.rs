@@ -385,6 +385,8 @@ pub struct Node {
     pub is_excluded: bool,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Node {
@@ -403,6 +405,12 @@ impl Node {
                 .iter()
                 .filter(|entry| text(entry, "/type").ends_with("IP"))
                 .filter_map(|entry| parse_ip(text(entry, "/address")))
+                .collect(),
+            labels: labels
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
                 .collect(),
         }
     }

@@ -8,9 +8,10 @@
 use ferrolb_compat::migrate::Release;
 
 use super::changes::{Changes, Wanted};
-use super::inventory::{Inventory, Role, Service, Software};
+use super::inventory::{Inventory, Node, Role, Service, Software};
 use super::services::{How, Remedy, Touched};
 use super::{Kind, text};
+use crate::config::Config;
 use crate::migrate::{BgpMode, Level};
 
 /// How far a step is.
@@ -446,49 +447,8 @@ fn remarks(inventory: &Inventory, wanted: &Wanted<'_>, config_name: &str) -> Vec
             "give the namespace that MetalLB runs in with --namespace",
         );
     }
-    let excluded: Vec<&str> = inventory
-        .nodes
-        .iter()
-        .filter(|node| node.is_excluded)
-        .map(|node| node.name.as_str())
-        .collect();
-    if wanted.target >= Release::new(14, 2) && !excluded.is_empty() {
-        say(
-            Level::Warning,
-            "MIG033",
-            format!(
-                "{} labelled node.kubernetes.io/exclude-from-external-load-balancers: 0.12 announces from there, {} does not: {}",
-                count(excluded.len(), "node"),
-                wanted.target,
-                excluded
-                    .iter()
-                    .take(10)
-                    .copied()
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-            "remove the label, or from 0.14.4 on start the speakers with --ignore-exclude-lb",
-        );
-    }
-    if wanted.target == Release::new(15, 0) {
-        for node in &inventory.nodes {
-            let pool = wanted
-                .config
-                .pools
-                .iter()
-                .find(|pool| node.addresses.iter().any(|address| pool.contains(*address)));
-            if let Some(pool) = pool {
-                say(
-                    Level::Blocked,
-                    "MIG036",
-                    format!(
-                        "the pool {:?} has an address of the node {}, which 0.15.0 refuses",
-                        pool.name, node.name
-                    ),
-                    "convert for 0.15.1 or later",
-                );
-            }
-        }
+    for remark in nodes(&inventory.nodes, wanted.config, wanted.target) {
+        say(remark.level, remark.code, remark.message, &remark.help);
     }
     if !inventory.webhooks.is_empty()
         && inventory
@@ -504,6 +464,49 @@ fn remarks(inventory: &Inventory, wanted: &Wanted<'_>, config_name: &str) -> Vec
             ),
             "delete it until the new controller runs, which brings it back",
         );
+    }
+    remarks
+}
+
+/// What is to say about the nodes of a cluster.
+#[must_use]
+pub fn nodes(nodes: &[Node], config: &Config, target: Release) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let excluded: Vec<&str> = nodes
+        .iter()
+        .filter(|node| node.is_excluded)
+        .map(|node| node.name.as_str())
+        .collect();
+    if target >= Release::new(14, 2) && !excluded.is_empty() {
+        let names = excluded.iter().take(10).copied().collect::<Vec<_>>();
+        remarks.push(Remark {
+            level: Level::Warning,
+            code: "MIG033",
+            message: format!(
+                "{} labelled node.kubernetes.io/exclude-from-external-load-balancers: 0.12 announces from there, {target} does not: {}",
+                count(excluded.len(), "node"),
+                names.join(", ")
+            ),
+            help: "remove the label, or from 0.14.4 on start the speakers with --ignore-exclude-lb".to_owned(),
+        });
+    }
+    if target == Release::new(15, 0) {
+        for node in nodes {
+            let mut pools = config.pools.iter();
+            let pool =
+                pools.find(|pool| node.addresses.iter().any(|address| pool.contains(*address)));
+            if let Some(pool) = pool {
+                remarks.push(Remark {
+                    level: Level::Blocked,
+                    code: "MIG036",
+                    message: format!(
+                        "the pool {:?} has an address of the node {}, which 0.15.0 refuses",
+                        pool.name, node.name
+                    ),
+                    help: "convert for 0.15.1 or later".to_owned(),
+                });
+            }
+        }
     }
     remarks
 }

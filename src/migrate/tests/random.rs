@@ -429,3 +429,78 @@ fn what_is_prepared_is_converted_as_if_it_were_not() {
         assert!(codes.contains(&"MIG011"), "{codes:?}");
     }
 }
+
+/// Resources of every kind, as they are written.
+fn every_kind() -> String {
+    let text = "peers:\n- {my-asn: 65010, peer-asn: 65020, peer-address: 203.0.113.1, password: hunter2, bfd-profile: f, \
+                node-selectors: [{match-labels: {a: b}, match-expressions: [{key: z, operator: In, values: [x]}]}]}\n\
+                bfd-profiles:\n- {name: f, echo-mode: true, receive-interval: 100}\n\
+                bgp-communities: {x: 65010:1}\n\
+                address-pools:\n- {name: My_Pool, protocol: bgp, addresses: [10.0.0.0/24], bgp-advertisements: [{localpref: 5, communities: [x]}]}\n\
+                - {name: b, protocol: layer2, addresses: [10.0.1.1-10.0.1.9], auto-assign: false}\n";
+    let options = Options {
+        mode: Some(BgpMode::Frr),
+        ..Options::default()
+    };
+    file(&convert(Source::Text(text), &options).resources.unwrap())
+}
+
+const ODD: [&str; 12] = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    "-1",
+    "1e99",
+    "4294967296",
+    "\"\"",
+    "!!binary x",
+    "[[1], {a: 1}]",
+    "&a [*a]",
+    "\"\\x7f\"",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    /// Whatever is done to a line, it is judged without a panic, and no password is told.
+    #[test]
+    fn damaged_resources_are_judged_and_no_password_is_told(
+        damages in proptest::collection::vec((0_usize..120, 0_usize..ODD.len() + 3), 1..4),
+        lossy in any::<bool>(),
+        target in 0_usize..TARGETS.len(),
+    ) {
+        let text = every_kind();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for (line, damage) in damages {
+            let line = line % lines.len();
+            match (ODD.get(damage), damage - damage.min(ODD.len())) {
+                (Some(odd), _) => {
+                    let key = lines[line].split_once(": ").map_or(lines[line].clone(), |(key, _)| key.to_owned());
+                    lines[line] = format!("{key}: {odd}");
+                }
+                (None, 0) => {
+                    lines.remove(line);
+                }
+                (None, 1) => {
+                    let copy = lines[line].clone();
+                    lines.insert(line, copy);
+                }
+                (None, _) => lines[line].insert(0, ' '),
+            }
+        }
+        let Ok(documents) = Document::parse_all(&lines.join("\n")) else {
+            return Ok(());
+        };
+        let options = ReverseOptions {
+            target: TARGETS.get(target).map(|target| release(target)),
+            lossy,
+            ..ReverseOptions::default()
+        };
+        let reversed = reverse(&[documents], &options);
+        prop_assert_eq!(reversed.text.is_some(), reversed.findings.iter().all(|finding| finding.level < Level::Blocked));
+        prop_assert_eq!(reversed.text.is_some(), reversed.config.is_some());
+        let told = format!("{:?}", reversed.findings);
+        prop_assert!(!told.contains("hunter2") && !told.contains("aHVudGVyMg"), "{}", told);
+    }
+}

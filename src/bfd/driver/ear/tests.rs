@@ -42,21 +42,19 @@ fn what_is_cut_short_or_another_protocol_is_not_taken() {
 }
 
 /// Runs a filter as the kernel does; the result of the instruction that returns.
-fn accepts(filter: &[SockFilter], packet: &[u8], packet_type: u32) -> bool {
+fn accepts(filter: &[Instruction], packet: &[u8], packet_type: u32) -> bool {
     use libc::*;
     let (mut a, mut x, mut at) = (0_u32, 0_u32, 0_usize);
     let octet = |at: u32| packet.get(at as usize).copied().map(u32::from);
     loop {
-        // SockFilter is a sock_filter and nothing else.
-        let text = format!("{:?}", filter[at]);
-        let number = |name: &str| -> u32 {
-            let rest = text.split(&format!("{name}: ")).nth(1).unwrap();
-            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().unwrap()
-        };
-        let (code, jt, jf, k) = (number("code"), number("jt"), number("jf"), number("k"));
+        let Instruction {
+            code,
+            if_true,
+            if_false,
+            k,
+        } = filter[at];
         at += 1;
-        let half = |at: u32| Some(octet(at)? << 8 | octet(at + 1)?);
+        let half = |at: u32| Some((octet(at)? << 8) | octet(at + 1)?);
         let loaded = match code {
             c if c == BPF_LD | BPF_W | BPF_ABS && k == PACKET_TYPE => Some(packet_type),
             c if c == BPF_LD | BPF_B | BPF_ABS => octet(k),
@@ -67,11 +65,11 @@ fn accepts(filter: &[SockFilter], packet: &[u8], packet_type: u32) -> bool {
                 continue;
             }
             c if c == BPF_JMP | BPF_JEQ | BPF_K => {
-                at += (if a == k { jt } else { jf }) as usize;
+                at += usize::from(if a == k { if_true } else { if_false });
                 continue;
             }
             c if c == BPF_JMP | BPF_JSET | BPF_K => {
-                at += (if a & k != 0 { jt } else { jf }) as usize;
+                at += usize::from(if a & k != 0 { if_true } else { if_false });
                 continue;
             }
             c if c == BPF_RET | BPF_K => return k > 0,

@@ -208,18 +208,18 @@ fn other_parameters_at_both_ends_at_once_do_not_flap() {
             link.jitter = ms(5);
         }
         let since = world.time();
-        for round in 0..50_u64 {
+        for round in 0..50 {
             for which in 0..2 {
-                let pick = world.ends[which].sent.len() as u64 + round;
+                let pick = world.ends[which].sent.len() + round;
                 let params = Params {
-                    transmit_interval: [ms(50), ms(400), ms(20), ms(1000)][pick as usize % 4],
-                    receive_interval: [ms(300), ms(50), ms(700), ms(20)][pick as usize % 4],
+                    transmit_interval: [ms(50), ms(400), ms(20), ms(1000)][pick % 4],
+                    receive_interval: [ms(300), ms(50), ms(700), ms(20)][pick % 4],
                     detect_multiplier: 8,
                     ..fast()
                 };
                 world.input(which, Input::Params(params));
             }
-            world.run(ms(200 + 37 * (round % 40)));
+            world.run(ms(200) + ms(37) * u32::try_from(round % 40).unwrap());
         }
         for link in &mut world.links {
             link.loss = 0;

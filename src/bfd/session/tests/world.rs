@@ -96,7 +96,7 @@ impl World {
 
     /// A new process at an end.
     pub(super) fn begin(&mut self, which: usize, params: Params) {
-        let discriminator = number(1 + (self.random.bits() as u32 >> 1));
+        let discriminator = number(1 + u32::try_from(self.random.below(1 << 31)).unwrap());
         let random = Random::seeded(self.random.bits());
         self.ends[which].session =
             Some(Session::new(self.now, params, false, discriminator, random));

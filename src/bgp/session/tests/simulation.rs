@@ -1,5 +1,5 @@
-//! Two ends in virtual time: our session, a small peer built with the same codec, and a connection between them that can be
-//! cut, stopped, or full.
+//! Two ends in virtual time: our session, a small peer built with the same codec, and a connection between them that
+//! can be cut, stopped, or full.
 
 use std::collections::VecDeque;
 

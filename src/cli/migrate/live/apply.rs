@@ -13,12 +13,13 @@ use std::path::PathBuf;
 
 use ferrolb_compat::crd::read as manifests;
 use futures::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
 
 use super::super::DIFFERENT;
 use super::file::Journal;
 use super::{
-    DONE, HALF_WAY, IO, LiveArgs, Outputs, Situation, Stop, confirm, connect, hindered, read,
-    rollback, situation,
+    DONE, HALF_WAY, IO, LiveArgs, Outputs, Report, Situation, Stop, confirm, connect, hindered,
+    read, rollback, situation,
 };
 use crate::cli::VERSION;
 use crate::cluster::kubernetes::session::{Refused, Right, Session};
@@ -90,11 +91,62 @@ impl Progress {
     }
 }
 
+/// What was done, for programs.
+#[derive(Default)]
+struct Told {
+    objects: Vec<Value>,
+    annotations: Vec<Value>,
+    unchanged: usize,
+    rollback_file: Option<String>,
+}
+
 /// Applies and returns the exit status.
 pub(super) async fn run(
     args: &ApplyArgs,
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
+) -> Result<u8, Stop> {
+    let mut told = Told::default();
+    if args.live.report == Report::Text {
+        return apply(args, stdin, outputs, &mut told).await;
+    }
+    let mut nowhere = std::io::sink();
+    let mut quiet = Outputs {
+        out: &mut nowhere,
+        err: &mut *outputs.err,
+    };
+    let ended = apply(args, stdin, &mut quiet, &mut told).await;
+    let status = match &ended {
+        Ok(status) | Err(Stop::Status(status) | Stop::Because(status, _)) => *status,
+        Err(Stop::Report(_)) => IO,
+    };
+    let result = match status {
+        DONE if told.rollback_file.is_some() => "applied",
+        DONE if told.objects.is_empty() && told.annotations.is_empty() => "unchanged",
+        DONE => "dry-run",
+        HALF_WAY => "half-way",
+        DIFFERENT => "different",
+        _ => "refused",
+    };
+    let report = json!({
+        "tool": format!("ferrolb {VERSION}"),
+        "target": args.live.target().to_string(),
+        "result": result,
+        "exit": status,
+        "objects": told.objects,
+        "annotations": told.annotations,
+        "unchanged": told.unchanged,
+        "rollbackFile": told.rollback_file,
+    });
+    writeln!(outputs.out, "{report}")?;
+    ended
+}
+
+async fn apply(
+    args: &ApplyArgs,
+    stdin: &mut dyn Read,
+    outputs: &mut Outputs<'_>,
+    told: &mut Told,
 ) -> Result<u8, Stop> {
     let live = &args.live;
     let session = connect(&live.cluster).await?;
@@ -116,6 +168,7 @@ pub(super) async fn run(
     )?;
     let changes = &situation.changes;
     hindered(&changes.hindrances, outputs)?;
+    told.unchanged = changes.unchanged;
     if changes.is_empty() {
         writeln!(
             outputs.out,
@@ -126,6 +179,13 @@ pub(super) async fn run(
     }
     for change in &changes.objects {
         writeln!(outputs.out, "{change:?}")?;
+        let action = if change.before.is_some() {
+            "update"
+        } else {
+            "create"
+        };
+        let object = json!({"kind": change.kind.name, "name": change.name, "action": action});
+        told.objects.push(object);
     }
     for annotation in &changes.annotations {
         let Annotation {
@@ -135,6 +195,8 @@ pub(super) async fn run(
             ..
         } = annotation;
         writeln!(outputs.out, "annotate Service {service}: {key}={after}")?;
+        let annotation = json!({"service": service.as_str(), "key": key, "value": after});
+        told.annotations.push(annotation);
     }
     if args.dry_run == DryRun::Client {
         writeln!(outputs.out, "dry run: nothing was changed")?;
@@ -170,6 +232,7 @@ pub(super) async fn run(
         &now(),
     );
     let (mut journal, is_new) = Journal::open(&path, &situation.inventory, &begin, &deeds)?;
+    told.rollback_file = Some(path.display().to_string());
     writeln!(
         outputs.out,
         "rollback file: {} (it holds the ConfigMap with its passwords; mode 0600)",
@@ -444,20 +507,30 @@ pub(super) fn right(verb: &'static str, kind: Kind, namespace: &str) -> Right {
 
 /// Ends the command if a right is missing, and names all that are.
 pub(super) async fn missing_rights(session: &Session, rights: &[Right]) -> Result<(), Stop> {
-    let mut missing = Vec::new();
+    // By what they are on, with all their verbs.
+    let mut missing: Vec<(String, Vec<&str>)> = Vec::new();
     for right in rights {
         // Where the server does not tell, the requests themselves will.
-        if session.may(right).await == Some(false) {
-            missing.push(right.to_string());
+        if session.may(right).await != Some(false) {
+            continue;
+        }
+        let on = right.object();
+        match missing.iter_mut().find(|(known, _)| *known == on) {
+            Some((_, verbs)) => verbs.push(right.verb),
+            None => missing.push((on, vec![right.verb])),
         }
     }
     if missing.is_empty() {
         return Ok(());
     }
+    let missing: Vec<String> = missing
+        .iter()
+        .map(|(on, verbs)| format!("{} {on}", verbs.join(", ")))
+        .collect();
     Err(Stop::Because(
         IO,
         format!(
-            "this account may not: {}; give it a Role (for Services a ClusterRole) with these verbs; nothing was changed",
+            "this account may not: {}. Give it a Role (for Services a ClusterRole) with these verbs; nothing was changed",
             missing.join("; ")
         ),
     ))
@@ -510,7 +583,7 @@ async fn prove(
 }
 
 /// The configuration of a ConfigMap.
-fn config_of(map: &serde_json::Value) -> Option<&str> {
+fn config_of(map: &Value) -> Option<&str> {
     map.pointer("/data/config")?.as_str()
 }
 

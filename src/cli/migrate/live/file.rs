@@ -88,8 +88,7 @@ impl Journal {
             };
             let mut file = OpenOptions::new().append(true).open(path)?;
             file.set_permissions(Permissions::from_mode(0o600))?;
-            // A line that was cut off goes.
-            file.set_len(u64::try_from(known.length).unwrap_or(u64::MAX))?;
+            file = cut_off(file, &known)?;
             file.write_all(lines.as_bytes())?;
             file.sync_all()?;
             Ok(file)
@@ -100,8 +99,9 @@ impl Journal {
     }
 
     /// Goes on with a file that was read.
-    pub(super) fn append(path: &Path) -> Result<Self, Stop> {
+    pub(super) fn append(path: &Path, rollback: &Rollback) -> Result<Self, Stop> {
         let file = OpenOptions::new().append(true).open(path);
+        let file = file.and_then(|file| cut_off(file, rollback));
         let file = file.map_err(|error| failed(path, "write the rollback file", &error))?;
         let path = path.to_owned();
         Ok(Self { file, path })
@@ -121,6 +121,12 @@ impl Journal {
         let kept = self.file.sync_all();
         kept.map_err(|error| failed(&self.path, "write the rollback file", &error))
     }
+}
+
+/// A line that was cut off goes: the next one would be joined to it.
+fn cut_off(file: File, rollback: &Rollback) -> io::Result<File> {
+    file.set_len(u64::try_from(rollback.length).map_err(io::Error::other)?)?;
+    Ok(file)
 }
 
 fn lines(entries: &[Entry]) -> Result<String, serde_json::Error> {

@@ -124,7 +124,7 @@ pub(super) async fn run(
         writeln!(outputs.err, "stopped half-way: roll back again to go on")?;
         return Ok(HALF_WAY);
     }
-    let mut journal = Journal::append(&args.file)?;
+    let mut journal = Journal::append(&args.file, &rollback)?;
     journal.add(&Entry::Undone {})?;
     journal.keep()?;
     writeln!(

@@ -94,10 +94,7 @@ async fn a_right_is_what_the_server_says_and_unknown_where_it_does_not() {
         resource: "bgppeers".to_owned(),
         namespace: "lb".to_owned(),
     };
-    assert_eq!(
-        right.to_string(),
-        "patch bgppeers.metallb.io in namespace lb"
-    );
+    assert_eq!(right.object(), "bgppeers.metallb.io in namespace lb");
     let (api, log) = server(|number, _| match number {
         0 => Answer::Json(201, json!({"status": {"allowed": true}})),
         1 => Answer::Json(201, json!({"status": {"allowed": false}})),
