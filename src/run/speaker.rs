@@ -774,9 +774,12 @@ impl Ending {
     /// Waits until BGP and BFD have said what they have to say, as long as there is time.
     pub async fn last_words(self, bgp: Bgp, bfd: Arc<Bfd>) {
         let deadline = *self.0.get_or_init(now) + END;
-        // It joins a thread that says goodbye at each peer's pace.
-        let bfd = tokio::task::spawn_blocking(move || drop(bfd));
-        let both = async { tokio::join!(bgp.shutdown(), bfd) };
+        // BGP first: FRR takes BFD's AdminDown for a failure, drops the session, and never reads why we leave.
+        let both = async {
+            bgp.shutdown().await;
+            // It joins a thread that says goodbye at each peer's pace.
+            let _ = tokio::task::spawn_blocking(move || drop(bfd)).await;
+        };
         let _ = tokio::time::timeout_at(deadline, both).await;
     }
 }
