@@ -96,6 +96,8 @@ pub(crate) struct World {
     pub(crate) seen: Vec<Sighting>,
     /// Of what kind each says it is; `None`: as a Go node.
     pub(crate) kin: Vec<Option<Abilities>>,
+    /// Somebody had metadata: it may change, and go.
+    had_kin: bool,
     /// Whether peers are told of each other, as MetalLB does by its pods.
     peers: bool,
     encoder: Encoder,
@@ -157,6 +159,7 @@ impl World {
             deaf: BTreeSet::new(),
             seen: Vec::new(),
             kin: vec![None; n],
+            had_kin: false,
             peers: true,
             encoder: Encoder::default(),
             requests: 0,
@@ -184,6 +187,7 @@ impl World {
     /// All of our kind, with fast detection.
     pub(crate) fn fast(mut self) -> Self {
         self.kin.fill(Some(Abilities { fast: true }));
+        self.had_kin = true;
         self
     }
 
@@ -473,11 +477,7 @@ impl World {
                     self.note(i, seen);
                 }
                 Output::Event(Event::Updated { name }) => {
-                    assert_ne!(
-                        self.kin,
-                        vec![None; self.kin.len()],
-                        "{name} has no metadata"
-                    );
+                    assert!(self.had_kin, "{name} has no metadata");
                 }
                 Output::Joined { reached, failed } => {
                     self.note(i, Seen::JoinRound { reached, failed });
