@@ -12,7 +12,7 @@ use ferrolb_compat::migrate::{Release, UnknownRelease};
 
 use super::check::input::Located;
 use crate::config::error::Diagnostic;
-use crate::migrate::{BgpMode, Conversion, Finding, Level, settings_findings};
+use crate::migrate::{BgpMode, Conversion, Finding, Level};
 
 mod atomic;
 pub mod configmaptocrs;
@@ -153,14 +153,6 @@ fn refused(diagnostic: Diagnostic) -> Conversion {
 
 /// The findings with their places in the file.
 fn in_file(mut conversion: Conversion, located: &Located, file: &str) -> Conversion {
-    if let Some(text) = located.settings() {
-        // 0.12 does not look at them: what is wrong with them is no reason not to convert.
-        let found = settings_findings(text, conversion.config.as_ref()).into_iter();
-        conversion.findings.extend(found.map(|finding| Finding {
-            level: finding.level.min(Level::Warning),
-            ..finding
-        }));
-    }
     let (levels, diagnostics): (Vec<Level>, Vec<Diagnostic>) = conversion
         .findings
         .into_iter()

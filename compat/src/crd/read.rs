@@ -69,7 +69,7 @@ record! {
         "dualStackAddressFamily" => dual_stack: bool,
         /// 0.12 has no such thing.
         "disableMP" => disable_mp: bool,
-        /// 0.12 has no such thing.
+        /// Whether the peer keeps our routes over a restart.
         "enableGracefulRestart" => enable_graceful_restart: bool,
         /// 0.12 has no such thing.
         "vrf" => vrf: String,
@@ -595,11 +595,6 @@ impl Object<'_> {
     fn peer(&mut self, raw: PeerSpec) -> Option<BgpPeer> {
         let foreign = [
             ("disableMP", raw.disable_mp.value, raw.disable_mp.place),
-            (
-                "enableGracefulRestart",
-                raw.enable_graceful_restart.value,
-                raw.enable_graceful_restart.place,
-            ),
             ("vrf", !raw.vrf.value.is_empty(), raw.vrf.place),
             (
                 "interface",
@@ -660,6 +655,7 @@ impl Object<'_> {
             password_secret: secret,
             ebgp_multihop: raw.ebgp_multihop.value,
             dual_stack: raw.dual_stack.value,
+            graceful_restart: raw.enable_graceful_restart.value,
             peer_address: raw.peer_address.value,
             source_address: raw.source_address.value,
             router_id: raw.router_id.value,

@@ -16,12 +16,13 @@ use super::{
     read_text, refused, shown,
 };
 use crate::cli::check::input::{Format, Located, Missing, Wanted, locate_as};
+use crate::config::error::Key;
 use crate::migrate::live::services::{self, Touched};
 use crate::migrate::live::{inventory, plan};
 use crate::migrate::names::Naming;
 use crate::migrate::{
-    Advertisements, Compat, Conversion, Finding, Level, Options, Order, Passwords, convert,
-    is_object_name, note,
+    Advertisements, Compat, Conversion, Finding, Level, Options, Order, Passwords,
+    Source as MigrateSource, convert_with, is_object_name, note,
 };
 
 /// What the resources are to be like; for a file and for a cluster.
@@ -362,7 +363,7 @@ pub(super) fn convert_file(text: &str, wanted: &Wanted<'_>, options: &Options) -
         Ok(located) => located,
         Err(missing) => return Converted::missing(*missing),
     };
-    let mut conversion = convert(located.source(text), options);
+    let mut conversion = convert_with(located.source(text), located.settings(), options);
     surround(&mut conversion, &located, wanted);
     let lines = located.lines_in_file(text, &conversion.origins);
     Converted {
@@ -372,6 +373,18 @@ pub(super) fn convert_file(text: &str, wanted: &Wanted<'_>, options: &Options) -
         lines,
         is_ambiguous: false,
     }
+}
+
+/// Converts the texts of a ConfigMap that is in no file.
+pub(super) fn convert_bare(text: &str, settings: Option<&str>, options: &Options) -> Conversion {
+    let mut conversion = convert_with(MigrateSource::Text(text), settings, options);
+    for finding in &mut conversion.findings {
+        // Places are told as those of the configuration, and the settings are another text.
+        if finding.diagnostic.key == Key::Ferrolb {
+            finding.diagnostic.line = 0;
+        }
+    }
+    conversion
 }
 
 /// What is to say about the ConfigMap itself.

@@ -14,7 +14,7 @@ use ferrolb_compat::crd::{Resource, Spec};
 use ferrolb_compat::migrate::Release;
 use serde_json::json;
 
-use super::convert::{FormArgs, convert_file};
+use super::convert::{FormArgs, convert_bare, convert_file};
 use super::report::{FailOn, say, word};
 use super::{Auto, BLOCKED, DONE, FINDINGS, INVALID, IO, USAGE, parse_mode, read_text, shown};
 use crate::cli::VERSION;
@@ -22,10 +22,10 @@ use crate::cli::check::input::Wanted as Looked;
 use crate::cluster::kubernetes::session::{Refused, Session};
 use crate::config::Config;
 use crate::migrate::live::changes::{Changes, Hindrance, Wanted, changes};
-use crate::migrate::live::inventory::{Inventory, objects};
+use crate::migrate::live::inventory::{Inventory, SETTINGS, objects};
 use crate::migrate::live::services::{Touched, touched};
 use crate::migrate::live::{FIELD_MANAGER, Kind, inventory, plan, text};
-use crate::migrate::{BgpMode, Conversion, Level, Options, Source, convert};
+use crate::migrate::{BgpMode, Conversion, Level, Options};
 
 mod apply;
 mod diff;
@@ -254,7 +254,7 @@ fn converted(
             };
             // Upstream: a ConfigMap without the key is an empty configuration.
             let text = map.pointer("/data/config").and_then(|text| text.as_str());
-            let conversion = convert(Source::Text(text.unwrap_or_default()), &options);
+            let conversion = convert_bare(text.unwrap_or_default(), inventory.settings(), &options);
             (name, conversion)
         }
     };
@@ -669,12 +669,12 @@ pub(super) fn cluster_resources(
     args: &ClusterArgs,
     namespace: &str,
 ) -> io::Result<Result<String, String>> {
-    text_of(args, async |session| {
+    read_of(args, async |session| {
         read::resources(session, namespace).await
     })
 }
 
-/// The text of the cluster's ConfigMap.
+/// The texts of the cluster's ConfigMap: the configuration, and the settings if it has some.
 ///
 /// # Errors
 /// The inner one: why it cannot be read, for people.
@@ -682,8 +682,8 @@ pub(super) fn cluster_config(
     args: &ClusterArgs,
     namespace: &str,
     name: &str,
-) -> io::Result<Result<String, String>> {
-    text_of(args, async |session| {
+) -> io::Result<Result<(String, Option<String>), String>> {
+    read_of(args, async |session| {
         let map = session.get(&read::config_maps(namespace), name).await?;
         let Some(map) = map else {
             let what = format!(
@@ -691,24 +691,26 @@ pub(super) fn cluster_config(
             );
             return Err(Stop::Because(IO, what));
         };
-        Ok(text(&map, "/data/config").to_owned())
+        let settings = map.pointer(SETTINGS).and_then(|text| text.as_str());
+        let settings = settings.map(str::to_owned);
+        Ok((text(&map, "/data/config").to_owned(), settings))
     })
 }
 
-fn text_of(
+fn read_of<T>(
     args: &ClusterArgs,
-    read: impl AsyncFnOnce(&Session) -> Result<String, Stop>,
-) -> io::Result<Result<String, String>> {
+    read: impl AsyncFnOnce(&Session) -> Result<T, Stop>,
+) -> io::Result<Result<T, String>> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut text = None;
+    let mut found = None;
     run(&mut out, &mut err, async |_| {
         let session = connect(args).await?;
-        text = Some(read(&session).await?);
+        found = Some(read(&session).await?);
         Ok(DONE)
     })?;
     let said = String::from_utf8_lossy(&err).trim_end().to_owned();
     let said = said.strip_prefix("error: ").unwrap_or(&said).to_owned();
-    Ok(text.ok_or(said))
+    Ok(found.ok_or(said))
 }
 
 /// Says what stands against it; the status if something does.

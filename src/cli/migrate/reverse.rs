@@ -13,6 +13,7 @@ use super::{Auto, BLOCKED, DONE, IO, USAGE, atomic, parse_mode, parse_release, r
 use crate::config::error::{Diagnostic, Key, Severity};
 use crate::migrate::reverse::{ReverseOptions, Reversed, reverse};
 use crate::migrate::{Finding, Level};
+use crate::view::SETTINGS_KEY;
 
 /// Make a ConfigMap of MetalLB 0.12 of custom resources
 ///
@@ -111,6 +112,8 @@ pub(super) fn run(
         lossy: args.lossy,
         keep_names: args.keep_names,
         namespace: args.namespace.clone(),
+        // The configuration alone has no place for what stands beside it.
+        without_settings: args.output == Form::Data,
     };
     let reversed = match parse(&sources) {
         Ok(files) => reverse(&files, &options),
@@ -129,7 +132,10 @@ pub(super) fn run(
     let (result, code) = if let Some(text) = &reversed.text {
         let file = match args.output {
             Form::Data => text.clone(),
-            Form::Configmap => config_map(&namespace, &args.config_name, text),
+            Form::Configmap => {
+                let settings = reversed.settings.as_deref();
+                config_map(&namespace, &args.config_name, text, settings)
+            }
         };
         let to_stdout = args.output_file == Path::new("-");
         let written = if to_stdout {
@@ -217,7 +223,10 @@ pub(super) fn parse(sources: &[Source]) -> Result<Vec<Vec<Document>>, Vec<Findin
 }
 
 /// The ConfigMap's manifest.
-fn config_map(namespace: &str, name: &str, text: &str) -> String {
+fn config_map(namespace: &str, name: &str, text: &str, settings: Option<&str>) -> String {
+    let config = ("config".to_owned(), Value::text(text));
+    let settings = settings.map(|text| (SETTINGS_KEY.to_owned(), Value::text(text)));
+    let data = std::iter::once(config).chain(settings).collect();
     let metadata = Value::map([
         ("name", Value::text(name)),
         ("namespace", Value::text(namespace)),
@@ -229,7 +238,7 @@ fn config_map(namespace: &str, name: &str, text: &str) -> String {
             ("apiVersion", Value::text("v1")),
             ("kind", Value::text("ConfigMap")),
             ("metadata", metadata),
-            ("data", Value::map([("config", Value::text(text))])),
+            ("data", Value::Map(data)),
         ]),
     );
     out

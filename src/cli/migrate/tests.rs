@@ -585,6 +585,11 @@ fn every_code_is_explained() {
         include_str!("../../migrate/checks.rs"),
         include_str!("../../migrate/names.rs"),
         include_str!("../../migrate/reverse.rs"),
+        include_str!("../../migrate/reverse/peers.rs"),
+        include_str!("../../migrate/reverse/pools.rs"),
+        include_str!("../../migrate/reverse/read.rs"),
+        include_str!("../../migrate/reverse/text.rs"),
+        include_str!("../../migrate/settings.rs"),
         include_str!("../../migrate/scalars.rs"),
         include_str!("../../migrate/live/changes.rs"),
         include_str!("../../migrate/live/plan.rs"),
@@ -691,6 +696,64 @@ fn resources_become_the_config_map_again() {
     }
     assert_eq!(command("reverse", &["/no/such/file"], "").0, IO);
     assert_eq!(command("reverse", &["-", "--secrets", "-"], "").0, USAGE);
+}
+
+#[test]
+fn graceful_restart_goes_there_and_comes_back() {
+    let with = |settings: &str| format!("{}  ferrolb: |\n    {settings}\n", config_map(PEERS));
+    let map = with("bgp: {graceful-restart: 2m}");
+    let (_folder, crs) = saved("");
+    let frr = ["-", "--bgp-mode", "frr", "-o", &crs];
+    let (code, _, err) = convert(&frr, &map);
+    assert_eq!(code, DONE, "{err}");
+    assert!(
+        err.contains("<stdin>:9:5: info MIG075: graceful-restart: 2 of 2 peers"),
+        "{err}"
+    );
+    let resources = fs::read_to_string(&crs).unwrap();
+    assert_eq!(
+        resources.matches("enableGracefulRestart: true\n").count(),
+        2
+    );
+    let verify =
+        |map: &str, mode: &str| command("verify", &["-", "--crs", &crs, "--bgp-mode", mode], map);
+    let (code, out, _) = verify(&map, "frr");
+    assert_eq!(code, DONE);
+    assert!(
+        out.contains("MIG075") && out.contains("EQUIVALENT"),
+        "{out}"
+    );
+    // Without the setting it is a difference, and native BGP does not take it.
+    for (map, mode) in [
+        (config_map(PEERS), "frr"),
+        (with("bgp: {}"), "frr"),
+        (map.clone(), "native"),
+    ] {
+        let (code, out, _) = verify(&map, mode);
+        assert_eq!(code, DIFFERENT, "{out}");
+        assert!(out.contains("graceful_restart: true"), "{out}");
+    }
+    let (code, back, err) = command("reverse", &[&crs], "");
+    assert_eq!(code, DONE, "{err}");
+    assert!(err.contains("warning MIG075"), "{err}");
+    assert!(
+        back.contains("  ferrolb: |\n    bgp:\n      graceful-restart: 2m0s\n"),
+        "{back}"
+    );
+    assert_eq!(verify(&back, "frr").0, DONE);
+    // The configuration alone has no place for it.
+    let (code, out, err) = command("reverse", &[&crs, "--output", "data"], "");
+    assert_eq!((code, out.as_str()), (BLOCKED, ""));
+    assert!(
+        err.contains("MIG060: BGPPeer peer1: spec.enableGracefulRestart"),
+        "{err}"
+    );
+    let (code, out, _) = command("reverse", &[&crs, "--output", "data", "--lossy"], "");
+    assert_eq!(code, DONE);
+    assert!(
+        out.starts_with("peers:\n# MIG060: ") && !out.contains("graceful-restart"),
+        "{out}"
+    );
 }
 
 #[test]

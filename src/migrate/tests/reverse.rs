@@ -1,7 +1,10 @@
 //! What 0.12 can say of resources, and what it cannot.
 
+use std::time::Duration;
+
 use ferrolb_compat::yaml::Document;
 
+use crate::config::Config;
 use crate::migrate::reverse::{ReverseOptions, Reversed, reverse};
 use crate::migrate::{BgpMode, Level};
 
@@ -272,4 +275,93 @@ fn names_are_given_back_unless_they_are_to_stay() {
     let reversed = back(&text, &options);
     assert!(reversed.text.unwrap().contains("name: my-pool\n"));
     assert!(reversed.renames.is_empty());
+}
+
+#[test]
+fn graceful_restart_comes_back_as_a_setting_of_ours() {
+    let frr = |lossy, without_settings| ReverseOptions {
+        mode: Some(BgpMode::Frr),
+        lossy,
+        without_settings,
+        ..ReverseOptions::default()
+    };
+    let other = peer("")
+        .replace("name: p,", "name: q,")
+        .replace("203.0.113.1", "203.0.113.2");
+    let restarts = peer(", enableGracefulRestart: true");
+    // Whoever speaks BGP is FRR: native BGP refuses it.
+    let reversed = back(&restarts, &ReverseOptions::default());
+    assert_eq!(reversed.mode, Some(BgpMode::Frr));
+    assert_eq!(
+        reversed.settings.as_deref(),
+        Some("bgp:\n  graceful-restart: 2m0s\n")
+    );
+    assert_eq!(told(&reversed, Level::Warning), [("MIG075", 2)]);
+    let config = reversed.config.unwrap();
+    let restart =
+        |config: &Config, peer: usize| config.settings.bgp.of(&config.peers[peer]).graceful_restart;
+    assert_eq!(restart(&config, 0), Some(Duration::from_secs(120)));
+    // One of two.
+    let reversed = back(&(restarts.clone() + &other), &frr(false, false));
+    assert_eq!(
+        reversed.settings.as_deref(),
+        Some("bgp:\n  peers:\n  - graceful-restart: 2m0s\n    peer-address: 203.0.113.1\n")
+    );
+    let config = reversed.config.unwrap();
+    assert_eq!(
+        (restart(&config, 0).is_some(), restart(&config, 1)),
+        (true, None)
+    );
+    // None.
+    assert_eq!(back(&other, &frr(false, false)).settings, None);
+    // There is no place for it, or nobody does it.
+    for (text, mode, without_settings) in [
+        (restarts.clone(), BgpMode::Frr, true),
+        (restarts.clone(), BgpMode::Native, false),
+    ] {
+        let options = |lossy| ReverseOptions {
+            mode: Some(mode),
+            ..frr(lossy, without_settings)
+        };
+        assert_eq!(
+            told(&back(&text, &options(false)), Level::Blocked),
+            [("MIG060", 2)]
+        );
+        let reversed = back(&text, &options(true));
+        assert_eq!(
+            (reversed.settings.as_ref(), told(&reversed, Level::Blocked)),
+            (None, vec![])
+        );
+        let text = reversed.text.unwrap();
+        assert!(text.starts_with("peers:\n# MIG060: "), "{text}");
+    }
+    // A release that has no such field.
+    let old = ReverseOptions {
+        target: Some("0.14.5".parse().unwrap()),
+        ..frr(false, false)
+    };
+    assert_eq!(
+        told(&back(&restarts, &old), Level::Blocked),
+        [("MIG049", 5)]
+    );
+}
+
+#[test]
+fn peers_of_one_address_are_told_apart_by_their_ports_or_not_at_all() {
+    let options = ReverseOptions {
+        mode: Some(BgpMode::Frr),
+        ..ReverseOptions::default()
+    };
+    let restarts = peer(", enableGracefulRestart: true");
+    let on_port = peer(", peerPort: 1179").replace("name: p,", "name: q,");
+    let reversed = back(&(restarts.clone() + &on_port), &options);
+    let settings = reversed.settings.unwrap();
+    assert!(settings.contains("peer-port: 179\n"), "{settings}");
+    let same = peer(", holdTime: 30s").replace("name: p,", "name: q,");
+    let reversed = back(&(restarts + &same), &options);
+    assert!(
+        told(&reversed, Level::Blocked).contains(&("MIG060", 2)),
+        "{:?}",
+        reversed.findings
+    );
 }
