@@ -13,7 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferrolb_compat::crd::read::Found;
+use ferrolb_compat::crd::read::{Found, Read, read_all};
+use ferrolb_compat::crd::schema::LAST_WITH_ADDRESS_POOL;
 use ferrolb_compat::crd::{Resource, Spec};
 use ferrolb_compat::migrate::Release;
 use ferrolb_compat::yaml::{Document, Place};
@@ -32,7 +33,7 @@ mod text;
 /// What is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct ReverseOptions {
-    /// The release that reads the resources; `None`: the newest.
+    /// The release that reads the resources; `None`: the newest that knows all that is there.
     pub target: Option<Release>,
     /// Its BGP implementation; `None`: native if 0.12's native mode takes the configuration, else FRR.
     pub mode: Option<BgpMode>,
@@ -61,6 +62,8 @@ pub struct Reversed {
     pub findings: Vec<Finding>,
     /// What 0.12 runs with it.
     pub config: Option<Config>,
+    /// The release that it was compared for.
+    pub target: Option<Release>,
     /// The BGP implementation that it was compared for.
     pub mode: Option<BgpMode>,
 }
@@ -71,9 +74,10 @@ type At = (usize, Place);
 /// Makes a configuration of the resources of some files.
 #[must_use]
 pub fn reverse(files: &[Vec<Document>], options: &ReverseOptions) -> Reversed {
-    let target = options.target.unwrap_or(Release::NEWEST);
+    let parsed: Vec<Read> = files.iter().map(|documents| read_all(documents)).collect();
+    let target = options.target.unwrap_or_else(|| newest(&parsed));
     let mut findings = Vec::new();
-    let (all, lost) = read::read(files, target, options, &mut findings);
+    let (all, lost) = read::read(files, parsed, target, options, &mut findings);
     let (items, namespace) = read::of_one_namespace(&all, options, &mut findings);
     let mut names = BTreeSet::new();
     for (file, found) in &items {
@@ -204,7 +208,18 @@ pub fn reverse(files: &[Vec<Document>], options: &ReverseOptions) -> Reversed {
         renames,
         findings,
         config: examined.config.filter(|_| !stopped),
+        target: Some(target),
         mode: Some(mode),
+    }
+}
+
+/// The newest release that knows the resources: AddressPools went.
+fn newest(parsed: &[Read]) -> Release {
+    let mut found = parsed.iter().flat_map(|read| &read.found);
+    if found.any(|found| found.announcement.is_some()) {
+        LAST_WITH_ADDRESS_POOL
+    } else {
+        Release::NEWEST
     }
 }
 

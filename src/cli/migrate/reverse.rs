@@ -22,7 +22,8 @@ use crate::view::SETTINGS_KEY;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ReverseArgs {
     /// Files of resources, or `-` for standard input: manifests (many documents, Lists), also as `kubectl get -o yaml` or `-o json` writes
-    /// them; `cluster` for those of the cluster, with their Secrets
+    /// them, BGPPeers of v1beta1 and AddressPools of v1alpha1 and v1beta1 among them; `cluster` for those of the cluster, with their
+    /// Secrets
     #[arg(value_name = "CRS", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -36,7 +37,7 @@ pub(super) struct ReverseArgs {
     /// What to write: the ConfigMap's manifest, or the configuration itself
     #[arg(long, value_name = "FORM", default_value = "configmap", value_enum)]
     output: Form,
-    /// The release that reads the resources [default: 0.16.1]
+    /// The release that reads the resources [default: 0.16.1; with AddressPools 0.14.2, the last that has them]
     #[arg(long, value_name = "RELEASE", value_parser = parse_release)]
     target_version: Option<Release>,
     /// Who speaks BGP: native, frr, frr-k8s; auto is native if MetalLB 0.12's native mode takes the configuration, else frr
@@ -128,7 +129,8 @@ pub(super) fn run(
         .or_else(|| reversed.namespace.clone());
     let namespace = namespace.unwrap_or_else(|| NAMESPACE.to_owned());
     let mut summary = Vec::new();
-    let target = args.target_version.unwrap_or(Release::NEWEST);
+    let target = reversed.target.or(args.target_version);
+    let target = target.unwrap_or(Release::NEWEST);
     let (result, code) = if let Some(text) = &reversed.text {
         let file = match args.output {
             Form::Data => text.clone(),

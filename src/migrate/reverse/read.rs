@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ferrolb_compat::crd::Spec;
-use ferrolb_compat::crd::read::{Foreign, Found, read_all};
+use ferrolb_compat::crd::read::{Foreign, Found, Read};
 use ferrolb_compat::crd::schema::{Judge, Schemas};
 use ferrolb_compat::migrate::Release;
 use ferrolb_compat::yaml::Document;
@@ -14,6 +14,7 @@ use crate::migrate::{Finding, Level, finding};
 /// Everything that is in the files, and what cannot be taken of it.
 pub(super) fn read(
     files: &[Vec<Document>],
+    parsed: Vec<Read>,
     target: Release,
     options: &ReverseOptions,
     findings: &mut Vec<Finding>,
@@ -24,7 +25,7 @@ pub(super) fn read(
         kubernetes: None,
     };
     let (mut all, mut lost) = (Vec::new(), Lost::new());
-    for (file, documents) in files.iter().enumerate() {
+    for (file, (documents, read)) in files.iter().zip(parsed).enumerate() {
         let mut refused = BTreeSet::new();
         for fault in documents.iter().flat_map(|document| judge.check(document)) {
             refused.insert((fault.place.line, fault.place.column));
@@ -39,7 +40,6 @@ pub(super) fn read(
             finding.file = file;
             findings.push(finding);
         }
-        let read = read_all(documents);
         all.extend(read.found.into_iter().map(|found| (file, found)));
         for rest in read.rest {
             let (code, lossy) = match rest.what {

@@ -365,3 +365,96 @@ fn peers_of_one_address_are_told_apart_by_their_ports_or_not_at_all() {
         reversed.findings
     );
 }
+
+#[test]
+fn address_pools_say_themselves_how_they_are_announced() {
+    let legacy = |version: &str, name: &str, spec: &str| object(version, "AddressPool", name, spec);
+    let text = [
+        legacy("v1beta1", "c", "{protocol: bgp, addresses: [198.51.100.0/24], avoidBuggyIPs: true, bgpAdvertisements: \
+                [{aggregationLength: 32, localPref: 5}, {aggregationLength: 24, communities: [x]}]}"),
+        legacy("v1alpha1", "d", "{protocol: layer2, addresses: [203.0.113.8-203.0.113.9], autoAssign: false}"),
+        legacy("v1beta1", "e", "{protocol: bgp, addresses: [203.0.113.0/30]}"),
+        pool("a", POOL),
+        // For all pools, but for those that say it themselves, by name or not.
+        l2("{}"),
+        bgp("b", "{ipAddressPools: [d]}"),
+        object("v1beta1", "Community", "x", "{communities: [{name: x, value: '65010:7'}]}"),
+    ]
+    .concat();
+    let reversed = back(&text, &ReverseOptions::default());
+    assert_eq!(
+        told(&reversed, Level::Blocked),
+        [],
+        "{:?}",
+        reversed.findings
+    );
+    assert_eq!(reversed.target, Some("0.14.2".parse().unwrap()));
+    assert_eq!(
+        reversed.text.as_deref(),
+        Some(
+            "bgp-communities:\n  x: \"65010:7\"\n\
+             address-pools:\n- addresses:\n  - 198.51.100.0/24\n  avoid-buggy-ips: true\n  bgp-advertisements:\n  - localpref: 5\n  \
+             - aggregation-length: 24\n    communities:\n    - x\n  name: c\n  protocol: bgp\n\
+             - addresses:\n  - 203.0.113.8-203.0.113.9\n  auto-assign: false\n  name: d\n  protocol: layer2\n\
+             - addresses:\n  - 203.0.113.0/30\n  name: e\n  protocol: bgp\n\
+             - addresses:\n  - 192.0.2.0/24\n  name: a\n  protocol: layer2\n"
+        )
+    );
+    // A later release does not know them.
+    let later = ReverseOptions {
+        target: Some("0.14.3".parse().unwrap()),
+        ..ReverseOptions::default()
+    };
+    assert_eq!(told(&back(&text, &later), Level::Blocked).len(), 3);
+    for (more, want) in [
+        (
+            legacy("v1beta1", "a", "{protocol: bgp, addresses: [10.0.0.0/24]}"),
+            "MIG049",
+        ),
+        (
+            legacy("v1beta1", "f", "{protocol: bgp, addresses: [192.0.2.7/32]}"),
+            "MIG068",
+        ),
+        (
+            legacy(
+                "v1beta1",
+                "f",
+                "{protocol: layer2, addresses: [10.0.0.0/24], bgpAdvertisements: [{}]}",
+            ),
+            "MIG049",
+        ),
+        (
+            legacy(
+                "v1beta1",
+                "f",
+                "{protocol: bgp, addresses: [10.0.0.0/24], bgpAdvertisements: [{communities: ['large:1:2:3']}]}",
+            ),
+            "MIG064",
+        ),
+    ] {
+        let reversed = back(&(text.clone() + &more), &ReverseOptions::default());
+        let found: Vec<&str> = told(&reversed, Level::Blocked)
+            .into_iter()
+            .map(|(code, _)| code)
+            .collect();
+        assert_eq!(found, [want], "{more}{:?}", reversed.findings);
+    }
+}
+
+#[test]
+fn peers_of_the_older_version_are_peers() {
+    let more = ", holdTime: 30s, password: hunter2, nodeSelectors: [{matchExpressions: [{key: a, operator: In, values: [b]}]}]";
+    let old = peer(more).replace("v1beta2", "v1beta1");
+    for target in ["0.13.7", "0.14.9", "0.16.1"] {
+        let options = ReverseOptions {
+            target: Some(target.parse().unwrap()),
+            ..ReverseOptions::default()
+        };
+        let (one, other) = (back(&old, &options), back(&peer(more), &options));
+        assert!(one.text.is_some(), "{target} {:?}", one.findings);
+        assert_eq!((one.text, one.config), (other.text, other.config));
+    }
+    let foreign = peer(", passwordSecret: {name: s}").replace("v1beta2", "v1beta1");
+    let reversed = back(&foreign, &ReverseOptions::default());
+    assert_eq!(told(&reversed, Level::Blocked)[0].0, "MIG049");
+}

@@ -11,7 +11,9 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use ferrolb_compat::crd::read as manifests;
+use ferrolb_compat::crd::Resource;
+use ferrolb_compat::crd::read::read_all;
+use ferrolb_compat::yaml::Document;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
@@ -26,7 +28,7 @@ use crate::cluster::kubernetes::session::{Refused, Right, Session};
 use crate::migrate::live::Kind;
 use crate::migrate::live::changes::{Annotation, Change, Changes};
 use crate::migrate::live::rollback::{Entry, Undo, beginning};
-use crate::migrate::{Level, verify};
+use crate::migrate::{Level, resources, verify};
 
 /// Apply the resources to the cluster, in an order that takes no Service's address
 ///
@@ -556,8 +558,8 @@ async fn prove(
     let text = read::resources(session, &args.namespace).await?;
     let (target, mode) = (args.target(), situation.converted.mode);
     let config = &situation.converted.config;
-    let told = match manifests::read(&text) {
-        Err(error) => vec![format!("the cluster's resources: {}", error.message)],
+    let told = match resources_of(&text) {
+        Err(error) => vec![format!("the cluster's resources: {error}")],
         Ok(resources) => {
             let renames = verify::renames(config, &resources);
             let found = verify::compare(config, &resources, &renames, target, mode);
@@ -580,6 +582,16 @@ async fn prove(
         "the cluster's resources do not mean what the configuration means"
     )?;
     Ok(DIFFERENT)
+}
+
+/// The resources of manifests, or the first thing that a configuration cannot mean.
+fn resources_of(text: &str) -> Result<Vec<Resource>, String> {
+    let documents = Document::parse_all(text).map_err(|error| error.message)?;
+    let read = read_all(&documents);
+    match read.rest.first() {
+        Some(first) => Err(first.message.clone()),
+        None => Ok(resources::resolved(&read)),
+    }
 }
 
 /// The configuration of a ConfigMap.
