@@ -608,4 +608,69 @@ fn the_plan_is_for_programs_too() {
         states(&plan())[2..7],
         ["done", "done", "done", "done", "to do"]
     );
+    for words in [
+        &["plan"][..],
+        &["services"],
+        &["diff"],
+        &["services", "--kept", FILE],
+    ] {
+        let told = report(words);
+        assert_eq!(told["command"], words[0]);
+        assert!(told["tool"].as_str().unwrap().starts_with("ferrolb "));
+    }
+}
+
+#[test]
+fn rolling_back_is_told_to_programs_as_applying_is() {
+    let bench = Bench::new("0.16.1");
+    let report = |code: i32, words: &[&str]| -> Value {
+        let ended = bench.ends(code, &[words, &["--report", "json"]].concat());
+        for password in PASSWORDS {
+            assert!(!ended.out.contains(password), "{}", ended.out);
+        }
+        serde_json::from_str(&ended.out).unwrap()
+    };
+    let applied = report(0, &APPLY);
+    let names = |told: &Value| {
+        let objects = told["objects"].as_array().unwrap().iter();
+        let mut names: Vec<String> = objects
+            .map(|object| format!("{} {}", object["kind"], object["name"]))
+            .collect();
+        names.sort();
+        names
+    };
+    let dry = report(0, &["rollback", FILE, "--dry-run"]);
+    assert_eq!(
+        (&dry["result"], &dry["exit"]),
+        (&json!("dry-run"), &json!(0))
+    );
+    let undone = report(0, &BACK);
+    for told in [&dry, &undone] {
+        assert_eq!(told["command"], "rollback");
+        assert_eq!(told["target"], "0.16.1");
+        assert_eq!(told["rollbackFile"], FILE);
+        assert_eq!(names(told), names(&applied));
+        assert_eq!(told["objects"][0]["action"], "delete");
+        assert_eq!(
+            told["annotations"],
+            json!([{"service": "shop/api", "key": "metallb.io/address-pool", "value": null}])
+        );
+    }
+    assert_eq!(
+        (&undone["result"], &undone["error"]),
+        (&json!("undone"), &Value::Null)
+    );
+    let keys = |told: &Value| {
+        told.as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&applied), keys(&undone));
+    assert_eq!(report(0, &BACK)["result"], "unchanged");
+    // What ends it is in the report, too.
+    let refused = report(6, &["rollback", "none.jsonl", "--yes"]);
+    assert_eq!(refused["result"], "refused");
+    assert!(refused["error"].as_str().unwrap().contains("no such file"));
 }

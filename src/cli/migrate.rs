@@ -60,11 +60,8 @@ enum MigrateCommand {
     Reverse(reverse::ReverseArgs),
     Explain(explain::ExplainArgs),
     Schemas(schemas::SchemasArgs),
-    Plan(Box<live::PlanArgs>),
-    Services(Box<live::ServicesArgs>),
-    Diff(Box<live::DiffArgs>),
-    Apply(Box<live::ApplyArgs>),
-    Rollback(live::RollbackArgs),
+    #[command(flatten)]
+    Live(live::LiveCommand),
 }
 
 /// `--bgp-mode`.
@@ -112,11 +109,7 @@ pub fn run(
         MigrateCommand::Reverse(args) => reverse::run(args, stdin, stdout, stderr),
         MigrateCommand::Explain(args) => explain::run(args, stdout, stderr),
         MigrateCommand::Schemas(args) => schemas::run(args, stdout),
-        MigrateCommand::Plan(args) => live::run_plan(args, stdin, stdout, stderr),
-        MigrateCommand::Services(args) => live::run_services(args, stdin, stdout, stderr),
-        MigrateCommand::Diff(args) => live::run_diff(args, stdin, stdout, stderr),
-        MigrateCommand::Apply(args) => live::run_apply(args, stdin, stdout, stderr),
-        MigrateCommand::Rollback(args) => live::run_rollback(args, stdin, stdout, stderr),
+        MigrateCommand::Live(command) => live::run(command, stdin, stdout, stderr),
     }
 }
 

@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 
 use super::super::DIFFERENT;
 use super::file::Journal;
+use super::told::reported;
 use super::{
-    DONE, HALF_WAY, IO, LiveArgs, Outputs, Report, Situation, Stop, confirm, connect, hindered,
-    read, rollback, situation,
+    DONE, HALF_WAY, IO, LiveArgs, Outputs, Situation, Stop, Told, confirm, connect, hindered, read,
+    rollback, situation,
 };
 use crate::cli::VERSION;
 use crate::cluster::kubernetes::session::{Refused, Right, Session};
@@ -93,55 +94,17 @@ impl Progress {
     }
 }
 
-/// What was done, for programs.
-#[derive(Default)]
-struct Told {
-    objects: Vec<Value>,
-    annotations: Vec<Value>,
-    unchanged: usize,
-    rollback_file: Option<String>,
-}
-
 /// Applies and returns the exit status.
 pub(super) async fn run(
     args: &ApplyArgs,
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<u8, Stop> {
-    let mut told = Told::default();
-    if args.live.report == Report::Text {
-        return apply(args, stdin, outputs, &mut told).await;
-    }
-    let mut nowhere = std::io::sink();
-    let mut quiet = Outputs {
-        out: &mut nowhere,
-        err: &mut *outputs.err,
-    };
-    let ended = apply(args, stdin, &mut quiet, &mut told).await;
-    let status = match &ended {
-        Ok(status) | Err(Stop::Status(status) | Stop::Because(status, _)) => *status,
-        Err(Stop::Report(_)) => IO,
-    };
-    let result = match status {
-        DONE if told.rollback_file.is_some() => "applied",
-        DONE if told.objects.is_empty() && told.annotations.is_empty() => "unchanged",
-        DONE => "dry-run",
-        HALF_WAY => "half-way",
-        DIFFERENT => "different",
-        _ => "refused",
-    };
-    let report = json!({
-        "tool": format!("ferrolb {VERSION}"),
-        "target": args.live.target().to_string(),
-        "result": result,
-        "exit": status,
-        "objects": told.objects,
-        "annotations": told.annotations,
-        "unchanged": told.unchanged,
-        "rollbackFile": told.rollback_file,
-    });
-    writeln!(outputs.out, "{report}")?;
-    ended
+    reported(args.live.report, "apply", outputs, async |outputs, told| {
+        told.target = Some(args.live.target().to_string());
+        apply(args, stdin, outputs, told).await
+    })
+    .await
 }
 
 async fn apply(
@@ -172,6 +135,7 @@ async fn apply(
     hindered(&changes.hindrances, outputs)?;
     told.unchanged = changes.unchanged;
     if changes.is_empty() {
+        told.result = Some("unchanged");
         writeln!(
             outputs.out,
             "nothing to change: {} objects are as they should be",
@@ -201,12 +165,14 @@ async fn apply(
         told.annotations.push(annotation);
     }
     if args.dry_run == DryRun::Client {
+        told.result = Some("dry-run");
         writeln!(outputs.out, "dry run: nothing was changed")?;
         return Ok(DONE);
     }
     rights(&session, live, changes).await?;
     try_all(&session, live, changes, outputs).await?;
     if args.dry_run == DryRun::Server {
+        told.result = Some("dry-run");
         writeln!(
             outputs.out,
             "dry run: the server would take all of it; nothing was changed"
@@ -256,6 +222,7 @@ async fn apply(
     }
     journal.add(&Entry::Complete {})?;
     journal.keep()?;
+    told.result = Some("applied");
     writeln!(
         outputs.out,
         "applied: {} objects, {} annotations; to undo it: ferrolb migrate rollback {}",
