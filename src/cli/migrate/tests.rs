@@ -467,6 +467,67 @@ fn layouts_hold_the_same_resources() {
 }
 
 #[test]
+fn helm_values_take_the_old_configuration_away_and_keep_the_bgp_implementation() {
+    let text = format!("{PEERS}{LAYER2}");
+    let values = |words: &[&str]| {
+        let all = [&["-", "--output", "helm-values"], words].concat();
+        let (code, out, err) = convert(&all, &text);
+        assert_eq!(code, DONE, "{err}");
+        let values: serde_json::Value = serde_yaml::from_str(&out).unwrap();
+        (values, out)
+    };
+    let (found, out) = values(&["--bgp-mode", "frr", "--comments"]);
+    let listed: serde_json::Value =
+        serde_json::from_str(&convert(&["-", "--output", "json", "--bgp-mode", "frr"], &text).1)
+            .unwrap();
+    assert_eq!(found["extraDeploy"], listed["items"]);
+    assert!(out.contains("\n# <stdin>, line 5\n- apiVersion: "), "{out}");
+    let mut keys: Vec<&String> = found.as_object().unwrap().keys().collect();
+    keys.sort();
+    assert_eq!(keys, ["configInline", "extraDeploy", "frrk8s", "speaker"]);
+    assert_eq!(found["configInline"], serde_json::Value::Null);
+    for (mode, target, frr, frr_k8s) in [
+        ("native", "0.13.12", false, None),
+        ("frr", "0.13.12", true, None),
+        ("native", "0.16.1", false, Some(false)),
+        ("frr", "0.16.1", true, Some(false)),
+        ("frr-k8s", "0.16.1", false, Some(true)),
+    ] {
+        let (found, _) = values(&["--bgp-mode", mode, "--target-version", target]);
+        assert_eq!(found["speaker"]["frr"]["enabled"], frr, "{mode} {target}");
+        assert_eq!(
+            found["frrk8s"]["enabled"].as_bool(),
+            frr_k8s,
+            "{mode} {target}"
+        );
+    }
+    // Passwords go where they are to go.
+    let (folder, _) = saved("");
+    let secrets = folder.path().join("s.yaml");
+    let (found, _) = values(&["--secrets-file", secrets.to_str().unwrap()]);
+    assert!(
+        found["extraDeploy"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["kind"] != "Secret")
+    );
+    assert!(
+        fs::read_to_string(&secrets)
+            .unwrap()
+            .contains("kind: Secret")
+    );
+    // What Helm would take for a template, and nothing at all.
+    let braces = LAYER2.replace("My_Pool", "'{{ fail }}'");
+    let (code, out, err) = convert(&["-", "--output", "helm-values"], &braces);
+    assert_eq!((code, out.as_str()), (BLOCKED, ""));
+    assert!(err.contains("MIG049") && err.contains("template"), "{err}");
+    let (code, out, _) = convert(&["-", "--output", "helm-values"], "address-pools: []\n");
+    assert_eq!(code, DONE);
+    assert!(out.contains("\nextraDeploy: []\n"), "{out}");
+}
+
+#[test]
 fn check_says_what_convert_would_and_writes_nothing() {
     let (code, out, err) = command("check", &["-", "--bgp-mode", "frr"], LAYER2);
     assert_eq!((code, err.as_str()), (DONE, ""));
