@@ -621,6 +621,73 @@ fn the_plan_is_for_programs_too() {
 }
 
 #[test]
+fn without_a_file_the_clusters_configuration_is_converted() {
+    let bench = Bench::new("0.16.1");
+    let file = bench.folder.path().join("config.yaml");
+    let map = json!({"kind": "ConfigMap", "metadata": {"name": "config", "namespace": "metallb-system"}, "data": {"config": CONFIG}});
+    std::fs::write(&file, map.to_string()).unwrap();
+    // The header names the mode, which the cluster's speakers have.
+    let of_file = bench.ends(0, &["convert", "config.yaml", "--bgp-mode", "native"]);
+    let of_cluster = bench.ends(0, &["convert"]);
+    assert_eq!(of_cluster.out, of_file.out);
+    assert!(
+        of_cluster
+            .err
+            .contains("configmap metallb-system/config: 7 resources"),
+        "{}",
+        of_cluster.err
+    );
+    // The cluster's Services are looked at.
+    let checked = bench.ends(0, &["check", "--report", "json"]);
+    let report: Value = serde_json::from_str(&checked.out).unwrap();
+    assert_eq!(report["renames"][0]["services"], json!(["shop/api"]));
+    assert_eq!(report["input"]["namespace"], "metallb-system");
+    assert_eq!(report["objects"].as_array().unwrap().len(), 7);
+    let lines: Vec<_> = report["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|object| &object["sourceLine"])
+        .collect();
+    assert!(
+        lines.iter().all(|line| line.as_u64() > Some(1)),
+        "{lines:?}"
+    );
+    let other = bench.ends(6, &["convert", "--config-name", "other"]);
+    assert!(
+        other
+            .err
+            .contains("there is no configmap metallb-system/other"),
+        "{}",
+        other.err
+    );
+    // Its settings count, too.
+    let path = "/api/v1/namespaces/metallb-system/configmaps/config";
+    let mut map = map;
+    map["data"]["ferrolb"] = json!("bgp: {graceful-restart: 2m}\nlayer2: {interfaces: [eth0]}\n");
+    bench.server.put(path, map);
+    let ended = bench.ends(0, &["convert", "--bgp-mode", "frr"]);
+    assert!(
+        ended.out.contains("enableGracefulRestart: true"),
+        "{}",
+        ended.out
+    );
+    assert!(
+        ended
+            .err
+            .contains("configmap metallb-system/config: warning MIG047: layer2.interfaces"),
+        "{}",
+        ended.err
+    );
+    let applied = bench.ends(0, &["apply", "--yes", "--bgp-mode", "frr"]);
+    assert!(applied.out.contains("EQUIVALENT"), "{}", applied.out);
+    let back = bench.ends(0, &["reverse", "cluster"]);
+    assert!(back.out.contains("graceful-restart: 2m0s"), "{}", back.out);
+    let proved = bench.ends(0, &["verify", "--crs", "cluster", "--bgp-mode", "frr"]);
+    assert!(proved.out.contains("EQUIVALENT"), "{}", proved.out);
+}
+
+#[test]
 fn rolling_back_is_told_to_programs_as_applying_is() {
     let bench = Bench::new("0.16.1");
     let report = |code: i32, words: &[&str]| -> Value {

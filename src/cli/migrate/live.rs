@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use ferrolb_compat::crd::{Resource, Spec};
 use ferrolb_compat::migrate::Release;
 
-use super::convert::{FormArgs, convert_bare, convert_file};
-use super::report::{FailOn, say, word};
+use super::convert::{FormArgs, convert_bare, convert_file, no_config_map};
+use super::report::{FailOn, fold, word};
 use super::{Auto, BLOCKED, DONE, FINDINGS, INVALID, IO, USAGE, parse_mode, read_text, shown};
 use crate::cli::check::input::Wanted as Looked;
 use crate::cluster::kubernetes::session::{Refused, Session};
@@ -237,14 +237,13 @@ fn converted(
         }
         None => {
             let name = format!("configmap {}/{}", args.namespace, args.config_name);
-            let Some(map) = &inventory.config_map else {
-                let help = "name it with --namespace and --config-name, or give a file";
-                let what = format!("there is no {name} ({help})");
+            if inventory.config_map.is_none() {
+                let what = no_config_map(&args.namespace, &args.config_name);
                 return Err(Stop::Because(IO, what));
-            };
+            }
             // Upstream: a ConfigMap without the key is an empty configuration.
-            let text = map.pointer("/data/config").and_then(|text| text.as_str());
-            let conversion = convert_bare(text.unwrap_or_default(), inventory.settings(), &options);
+            let text = inventory.config().unwrap_or_default();
+            let conversion = convert_bare(text, inventory.settings(), &options);
             (name, conversion)
         }
     };
@@ -283,8 +282,8 @@ fn findings(
     least: Level,
 ) -> io::Result<()> {
     let told = conversion.findings.iter();
-    told.filter(|finding| finding.level >= least)
-        .try_for_each(|finding| say(out, name, finding))
+    let told = told.filter(|finding| finding.level >= least);
+    fold(out, told.map(|finding| (name, finding)))
 }
 
 /// `--report`.
@@ -409,14 +408,25 @@ pub(super) fn cluster_config(
     read_of(args, async |session| {
         let map = session.get(&read::config_maps(namespace), name).await?;
         let Some(map) = map else {
-            let what = format!(
-                "there is no configmap {namespace}/{name} (name it with --namespace and --config-name, or give a file)"
-            );
-            return Err(Stop::Because(IO, what));
+            return Err(Stop::Because(IO, no_config_map(namespace, name)));
         };
         let settings = map.pointer(SETTINGS).and_then(|text| text.as_str());
         let settings = settings.map(str::to_owned);
         Ok((text(&map, "/data/config").to_owned(), settings))
+    })
+}
+
+/// The cluster, as far as a conversion looks at it.
+///
+/// # Errors
+/// The inner one: why it cannot be read, for people.
+pub(super) fn cluster_inventory(
+    args: &ClusterArgs,
+    namespace: &str,
+    config_name: &str,
+) -> io::Result<Result<Inventory, String>> {
+    read_of(args, async |session| {
+        read::inventory(session, namespace, config_name).await
     })
 }
 

@@ -566,6 +566,60 @@ fn check_says_what_convert_would_and_writes_nothing() {
 }
 
 #[test]
+fn what_is_said_often_is_folded_and_errors_never_are() {
+    let password = |index: usize| {
+        format!("- {{my-asn: 1, peer-asn: 2, peer-address: 10.0.0.{index}, password: 0{index}}}\n")
+    };
+    let peers: String = (1..=40).map(password).collect();
+    let text = format!("peers:\n{peers}");
+    let words = ["-", "--target-version", "0.16.1", "--bgp-mode", "native"];
+    let (code, out, _) = command("check", &words, &text);
+    assert_eq!(code, DONE);
+    let told = |out: &str| {
+        out.lines()
+            .filter(|line| line.contains("info MIG009: peers["))
+            .count()
+    };
+    assert_eq!(told(&out), 20, "{out}");
+    assert!(
+        out.contains("\n<stdin>: info MIG009: 20 more (all of them: --report json)\n"),
+        "{out}"
+    );
+    let (_, out, _) = command(
+        "check",
+        &[&words[..], &["--report", "json"]].concat(),
+        &text,
+    );
+    assert_eq!(out.matches("\"MIG009\"").count(), 40);
+    // One more than is shown is shown.
+    let text = format!("peers:\n{}", (1..=21).map(password).collect::<String>());
+    let (_, out, _) = command("check", &words, &text);
+    assert_eq!((told(&out), out.contains(" more (")), (21, false), "{out}");
+    // What stops it is told whole.
+    let ports = text.replace("password: 0", "peer-port: 2000");
+    let (code, out, _) = command("check", &words, &ports);
+    assert_eq!(
+        (code, out.matches("error MIG022").count()),
+        (BLOCKED, 21),
+        "{out}"
+    );
+}
+
+#[test]
+fn what_was_applied_last_is_not_what_runs() {
+    let last = serde_json::json!({"kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"config": "address-pools: []"}});
+    let annotation =
+        format!("annotations: {{kubectl.kubernetes.io/last-applied-configuration: '{last}'}}");
+    let with = |map: &str| map.replace("namespace: lb}", &format!("namespace: lb, {annotation}}}"));
+    let (code, out, err) = convert(&["-"], &with(&config_map(LAYER2)));
+    assert_eq!(code, DONE, "{err}");
+    assert!(out.contains("name: my-pool"), "{out}");
+    // A ConfigMap without the key is not helped by what it had once.
+    let other = with(&config_map(LAYER2)).replace("  config: |", "  config.yaml: |");
+    assert_eq!(convert(&["-"], &other).0, INVALID);
+}
+
+#[test]
 fn sarif_has_a_rule_and_a_region_for_each_finding() {
     let (folder, path) = saved(&config_map(&format!("{LAYER2}  extra: é\n")));
     let (code, _, err) = convert(&[&path, "--report", "sarif"], "");
@@ -656,6 +710,7 @@ fn every_code_is_explained() {
         include_str!("../../migrate/live/plan.rs"),
         include_str!("../../migrate/live/services.rs"),
         include_str!("convert.rs"),
+        include_str!("convert/found.rs"),
     ];
     for source in sources {
         for (at, _) in source.match_indices("\"MIG") {
