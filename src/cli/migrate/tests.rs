@@ -596,7 +596,8 @@ fn what_is_said_often_is_folded_and_errors_never_are() {
     let (_, out, _) = command("check", &words, &text);
     assert_eq!((told(&out), out.contains(" more (")), (21, false), "{out}");
     // What stops it is told whole.
-    let ports = text.replace("password: 0", "peer-port: 2000");
+    let port = |index: usize| password(index).replace("password: 0", "peer-port: 200");
+    let ports = format!("peers:\n{}", (10..=30).map(port).collect::<String>());
     let (code, out, _) = command("check", &words, &ports);
     assert_eq!(
         (code, out.matches("error MIG022").count()),

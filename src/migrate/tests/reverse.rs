@@ -437,7 +437,7 @@ fn address_pools_say_themselves_how_they_are_announced() {
             .into_iter()
             .map(|(code, _)| code)
             .collect();
-        assert_eq!(found, [want], "{more}{:?}", reversed.findings);
+        assert!(found.contains(&want), "{more}{:?}", reversed.findings);
     }
 }
 
@@ -456,5 +456,6 @@ fn peers_of_the_older_version_are_peers() {
     }
     let foreign = peer(", passwordSecret: {name: s}").replace("v1beta2", "v1beta1");
     let reversed = back(&foreign, &ReverseOptions::default());
-    assert_eq!(told(&reversed, Level::Blocked)[0].0, "MIG049");
+    let found = told(&reversed, Level::Blocked);
+    assert!(found.iter().any(|(code, _)| *code == "MIG049"), "{found:?}");
 }
