@@ -626,9 +626,19 @@ fn without_a_file_the_clusters_configuration_is_converted() {
     let file = bench.folder.path().join("config.yaml");
     let map = json!({"kind": "ConfigMap", "metadata": {"name": "config", "namespace": "metallb-system"}, "data": {"config": CONFIG}});
     std::fs::write(&file, map.to_string()).unwrap();
-    // The header names the mode, which the cluster's speakers have.
-    let of_file = bench.ends(0, &["convert", "config.yaml", "--bgp-mode", "native"]);
-    let of_cluster = bench.ends(0, &["convert"]);
+    // Who speaks BGP in the cluster is not known.
+    let of_file = bench.ends(
+        0,
+        &[
+            "convert",
+            "config.yaml",
+            "--password",
+            "redact",
+            "--bgp-mode",
+            "native",
+        ],
+    );
+    let of_cluster = bench.ends(0, &["convert", "--password", "redact"]);
     assert_eq!(of_cluster.out, of_file.out);
     assert!(
         of_cluster
@@ -666,7 +676,7 @@ fn without_a_file_the_clusters_configuration_is_converted() {
     let mut map = map;
     map["data"]["ferrolb"] = json!("bgp: {graceful-restart: 2m}\nlayer2: {interfaces: [eth0]}\n");
     bench.server.put(path, map);
-    let ended = bench.ends(0, &["convert", "--bgp-mode", "frr"]);
+    let ended = bench.ends(0, &["convert", "--password", "redact", "--bgp-mode", "frr"]);
     assert!(
         ended.out.contains("enableGracefulRestart: true"),
         "{}",
@@ -681,10 +691,43 @@ fn without_a_file_the_clusters_configuration_is_converted() {
     );
     let applied = bench.ends(0, &["apply", "--yes", "--bgp-mode", "frr"]);
     assert!(applied.out.contains("EQUIVALENT"), "{}", applied.out);
-    let back = bench.ends(0, &["reverse", "cluster"]);
-    assert!(back.out.contains("graceful-restart: 2m0s"), "{}", back.out);
+    bench.ends(0, &["reverse", "cluster", "-o", "back.yaml"]);
+    let back = std::fs::read_to_string(bench.folder.path().join("back.yaml")).unwrap();
+    assert!(back.contains("graceful-restart: 2m0s"), "{back}");
     let proved = bench.ends(0, &["verify", "--crs", "cluster", "--bgp-mode", "frr"]);
     assert!(proved.out.contains("EQUIVALENT"), "{}", proved.out);
+}
+
+#[test]
+fn address_pools_of_the_cluster_come_back_too() {
+    let bench = Bench::new("0.14.2");
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/addresspools.metallb.io";
+    bench.server.put(
+        path,
+        json!({"metadata": {"name": "addresspools.metallb.io"}, "spec": {"group": "metallb.io",
+            "names": {"kind": "AddressPool", "plural": "addresspools"}, "versions": [{"name": "v1beta1", "served": true}]},
+            "status": {"conditions": [{"type": "Established", "status": "True"}]}}),
+    );
+    bench.server.put(
+        "/apis/metallb.io/v1beta1/namespaces/metallb-system/addresspools/old",
+        json!({"metadata": {"name": "old", "namespace": "metallb-system"},
+            "spec": {"protocol": "layer2", "addresses": ["203.0.113.0/24"], "autoAssign": false}}),
+    );
+    let back = bench.ends(0, &["reverse", "cluster", "--output", "data"]);
+    assert_eq!(
+        back.out,
+        "address-pools:\n- addresses:\n  - 203.0.113.0/24\n  auto-assign: false\n  name: old\n  protocol: layer2\n"
+    );
+    // What is applied beside it does not mean what the ConfigMap means: the pool is one more.
+    bench.controller("quay.io/metallb/controller:v0.12.1", 0);
+    let ended = bench.ends(5, &["apply", "--yes", "--target-version", "0.14.2"]);
+    assert!(
+        ended
+            .out
+            .contains("pool old: 0.12: absent / resources: there"),
+        "{}",
+        ended.out
+    );
 }
 
 #[test]
