@@ -444,6 +444,6 @@ pub const CODES: &[Code] = &[
         "MIG075",
         Info,
         "graceful restart of FerroLB's settings",
-        "With the setting graceful-restart of the ConfigMap's key `ferrolb` a router keeps the routes while a speaker starts again. From 0.14.6 on BGPPeers have enableGracefulRestart for it, with FRR (native BGP refuses it), which the resources get. The field has no time: FRR asks for 120 s; where the setting has another time this is a warning. An API server refuses to change the field of a BGPPeer that is there. `reverse` makes the setting of the field, as a warning, since MetalLB 0.12 does not look at it.",
+        "With the setting graceful-restart of the ConfigMap's key `ferrolb` a router keeps the routes while a speaker starts again. From 0.14.6 on BGPPeers have enableGracefulRestart for it, with FRR (native BGP refuses it), which the resources get. The field has no time: FRR asks for 120 s; where the setting has another time this is a warning. `reverse` makes the setting of the field, as a warning, since MetalLB 0.12 does not look at it.",
     ),
 ];
