@@ -48,8 +48,6 @@ pub enum Command {
     Session(Peer, Params),
     /// No session any more: AdminDown is told, then silence.
     Gone(Peer),
-    /// The program ends: AdminDown everywhere (RFC 5880 §6.8.16), so that nobody takes it for a failure.
-    Shutdown,
 }
 
 /// A profile, with what it leaves out filled in (Upstream: FRR's bfdd defaults).

@@ -165,8 +165,7 @@ impl Turns {
     // -- commands
 
     fn commands(&mut self, now: Instant) {
-        let taken = self.desk.take();
-        for (peer, change) in taken.changes {
+        for (peer, change) in self.desk.take() {
             match (change, self.keys.get(&peer).copied()) {
                 (Some(params), Some(key)) if !self.shut => {
                     if let Some(held) = self.sessions.get_mut(&key) {
@@ -180,9 +179,6 @@ impl Turns {
                 // Gone before it came; or too late.
                 (None, None) | (Some(_), _) => {}
             }
-        }
-        if taken.shutdown {
-            self.shut(now);
         }
     }
 
