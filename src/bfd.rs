@@ -23,7 +23,6 @@ use wire::Diagnostic;
 pub mod demux;
 #[cfg(feature = "io")]
 pub mod driver;
-pub mod random;
 pub mod session;
 pub mod wire;
 

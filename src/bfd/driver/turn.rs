@@ -21,12 +21,12 @@ use super::figures::{Dropped, Tally};
 use super::mouth::{Mouth, Ports};
 use super::{FAREWELL, sys};
 use crate::bfd::demux::{Demux, Origin, Place};
-use crate::bfd::random::Random;
 use crate::bfd::session::{Input, Output, Paths, Session};
 use crate::bfd::wire::{Control, ECHO_PORT, Echo, EchoKey, State, TTL, Way};
 use crate::bfd::{Params, Peer, Report};
 use crate::journal::{Level, Record};
 use crate::machine::Machine;
+use crate::random::Random;
 
 /// Packets that one socket gives in one turn: more than the kernel keeps for it, so that all that waited are read; and an end,
 /// so that a flood does not keep timers waiting.
