@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::lab::{
-    apply, client, ingress, kubectl, lab as lab_command, root, run, try_run, wait_for,
+    apply, client, ingress, kubectl, lab as lab_command, root, run, try_run, wait_for, wait_or_show,
 };
 use crate::{apply_file, config_map, ready_pods};
 
@@ -98,19 +98,18 @@ impl Router {
 
     /// Waits until the route to the Service's address leads to exactly these nodes, in the router's kernel.
     fn leads_to(&self, limit: Duration, nodes: &[&str]) {
-        let mut hops = Vec::new();
-        let end = std::time::Instant::now() + limit;
-        while std::time::Instant::now() < end {
-            hops = next_hops(ADDRESS);
-            if hops == nodes {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!(
-            "{ADDRESS} leads to {hops:?}, not to {nodes:?}, after {limit:?}\n{}\n{}",
-            self.vtysh("show bgp ipv4 unicast"),
-            self.vtysh("show bfd peers brief"),
+        wait_or_show(
+            &format!("{ADDRESS} leads to {nodes:?}"),
+            limit,
+            || (next_hops(ADDRESS) == nodes).then_some(()),
+            || {
+                format!(
+                    "it leads to {:?}\n{}\n{}",
+                    next_hops(ADDRESS),
+                    self.vtysh("show bgp ipv4 unicast"),
+                    self.vtysh("show bfd peers brief"),
+                )
+            },
         );
     }
 }

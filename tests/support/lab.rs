@@ -82,11 +82,17 @@ pub(crate) fn client(args: &[&str]) -> Option<String> {
     try_run(root().join("lab/client").to_str().unwrap(), args).ok()
 }
 
-/// Waits until the question has an answer; the test ends if it has none in time.
-pub(crate) fn wait_for<T>(
+/// Waits until the question has an answer; the test ends with the cluster's state if it has none in time.
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, question: impl FnMut() -> Option<T>) -> T {
+    wait_or_show(what, limit, question, state)
+}
+
+/// The same; what is shown to the reader of a failed test is another.
+pub(crate) fn wait_or_show<T>(
     what: &str,
     limit: Duration,
     mut question: impl FnMut() -> Option<T>,
+    state: impl Fn() -> String,
 ) -> T {
     let start = Instant::now();
     loop {
