@@ -187,7 +187,7 @@ fn four_mixed_stay_unsuspected_until_one_dies(mode: Mode) {
 
 fn stopped_go_node_comes_back_by_itself(mode: Mode) {
     let (ours, go) = pair(mode);
-    go.signal("STOP");
+    go.stop();
     all_see(&[&ours], &[], &["ours"]);
     let given_up = record(mode, ours.address(), "go").unwrap();
     assert_eq!((given_up.state, given_up.incarnation), (State::Dead, 1));
@@ -333,7 +333,7 @@ fn both_relay_pings_and_we_say_when_nobody_answers(mode: Mode) {
         assert!(matches!(answer, Some(Message::Ack(_))), "{answer:?}");
         assert!(took < Duration::from_millis(450), "{took:?}");
     }
-    go.signal("STOP");
+    go.stop();
     let (answer, took) = ask(9, ours.address(), go.address(), "go", true);
     assert!(matches!(answer, Some(Message::Nack(_))), "{answer:?}");
     // After 500 ms, and whatever a busy machine takes.

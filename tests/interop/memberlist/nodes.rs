@@ -384,6 +384,26 @@ impl Go {
         assert!(sent.unwrap().success(), "{}", self.state());
     }
 
+    /// Stops it; returns when none of its threads runs any more.
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.child.lock().unwrap().id());
+        let stopped = |task: std::fs::DirEntry| {
+            // proc(5): number, name in brackets, state. A thread that is gone runs no more either.
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        until(
+            &format!("{} is stopped", self.name),
+            || {
+                let mut tasks = std::fs::read_dir(&tasks).unwrap();
+                tasks.all(|task| stopped(task.unwrap()))
+            },
+            || self.state(),
+        );
+    }
+
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
     }
