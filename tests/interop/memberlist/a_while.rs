@@ -7,7 +7,7 @@ use ferrolb::memberlist::wire::{Message, State, decode_datagram};
 use super::nodes::{Go, Mode, Ours, address, names, until};
 use super::talk::{Stranger, limits};
 use super::world::Namespace;
-use super::{BTreeMap, Duration, Instant, nothing_dropped, pair, quiet};
+use super::{BTreeMap, Duration, Instant, members_stay, nothing_dropped, pair, quiet};
 
 const MODES: [Mode; 4] = [
     super::PLAIN,
@@ -26,7 +26,25 @@ fn for_two_minutes_pings_and_exchanges_of_both_go_on_without_complaint_in_all_mo
             scope.spawn(move || {
                 let (ours, go) = pair(mode);
                 let before = ours.gossip.counters();
-                quiet(&[&ours], &[&go], &["go", "ours"], Duration::from_secs(125));
+                let all = ["go", "ours"];
+                let longest = members_stay(&[&ours], &[&go], &all, Duration::from_secs(60));
+                let second = Instant::now();
+                let then = members_stay(&[&ours], &[&go], &all, Duration::from_secs(65));
+                // Not one line of trouble; and in the second minute no answer that took half a second either: in the first
+                // one fifty members start beside it.
+                let trouble = go.logged(&["[ERR]", "[WARN]", "uspect"]);
+                let late = go
+                    .log_with(&["Failed"])
+                    .into_iter()
+                    .filter(|(at, _)| *at > second);
+                let late: Vec<_> = late.map(|(_, line)| line).collect();
+                assert_eq!(
+                    (trouble, late),
+                    (vec![], vec![]),
+                    "longest pause of the test itself: {:?}: {}",
+                    longest.max(then),
+                    go.state()
+                );
                 let counters = ours.gossip.counters();
                 let begun = counters.streams_out - before.streams_out;
                 let served = counters.streams_in - before.streams_in;
@@ -127,6 +145,8 @@ fn fifty(mode: Mode, namespace: &Namespace) -> (Vec<Ours>, Vec<Go>) {
             one.should_join(&seeds);
             ours.push(one);
         }
+        // All at once they would take the processor from the tests beside this one.
+        std::thread::sleep(Duration::from_millis(250));
     }
     until(
         "fifty members",

@@ -360,12 +360,20 @@ impl Go {
             .collect()
     }
 
-    /// Lines of its log with one of these words.
-    pub(crate) fn logged(&self, words: &[&str]) -> Vec<String> {
+    /// Lines of its log with one of these words, and when they were written.
+    pub(crate) fn log_with(&self, words: &[&str]) -> Vec<(Instant, String)> {
         let log = self.log.lock().unwrap();
         log.iter()
             .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
-            .map(|(_, line)| line.clone())
+            .cloned()
+            .collect()
+    }
+
+    /// Lines of its log with one of these words.
+    pub(crate) fn logged(&self, words: &[&str]) -> Vec<String> {
+        self.log_with(words)
+            .into_iter()
+            .map(|(_, line)| line)
             .collect()
     }
 
