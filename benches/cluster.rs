@@ -33,6 +33,9 @@ use tower::{BoxError, Layer, ServiceExt};
 /// Requests in flight, of the plain client as of the preparations.
 const IN_FLIGHT: usize = 32;
 
+#[path = "cluster_parts/routes.rs"]
+mod routes;
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
     let args: Vec<String> = std::env::args()
@@ -52,7 +55,8 @@ async fn main() -> Result<()> {
         "reload-file" => bench.reload(number(1, 1), true).await,
         "memory" => bench.memory(number(1, 1)).await,
         "latency" => bench.latency(number(1, 20)).await,
-        other => bail!("{other}: not one of assign, reload, reload-file, memory, latency"),
+        "routes" => bench.routes(number(1, 1)).await,
+        other => bail!("{other}: not one of assign, reload, reload-file, memory, latency, routes"),
     }
 }
 

@@ -23,7 +23,6 @@ use wire::Diagnostic;
 pub mod demux;
 #[cfg(feature = "io")]
 pub mod driver;
-pub mod random;
 pub mod session;
 pub mod wire;
 
@@ -48,8 +47,6 @@ pub enum Command {
     Session(Peer, Params),
     /// No session any more: AdminDown is told, then silence.
     Gone(Peer),
-    /// The program ends: AdminDown everywhere (RFC 5880 §6.8.16), so that nobody takes it for a failure.
-    Shutdown,
 }
 
 /// A profile, with what it leaves out filled in (Upstream: FRR's bfdd defaults).

@@ -5,7 +5,7 @@
 //!
 //! | layer | modules |
 //! | --- | --- |
-//! | contract of the machines | [`machine`], [`journal`] |
+//! | contract of the machines | [`machine`], [`random`], [`journal`] |
 //! | values | [`ip`], [`config`], [`view`] |
 //! | policy | [`allocator`], [`controller`], [`speaker`], [`migrate`] |
 //! | protocols | [`layer2`], [`bgp`], [`bfd`], [`memberlist`] |
@@ -14,6 +14,8 @@
 //! What upstream fixed lives in the crate `ferrolb_compat`.
 
 pub mod machine;
+
+pub mod random;
 
 pub mod journal;
 

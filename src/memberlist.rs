@@ -21,8 +21,6 @@ pub mod swim;
 
 pub mod heartbeat;
 
-mod random;
-
 pub mod standing;
 
 pub mod directory;

@@ -26,8 +26,7 @@ use ferrolb_compat::yaml::{Document, NodeId, Place};
 use crate::config::Config;
 use crate::config::error::{Diagnostic, Key, Severity};
 use crate::config::mode::Mode;
-use crate::config::parse::{Examined, examine, examine_document, examine_node, examine_settings};
-use crate::config::settings::{PeerSettings, Settings};
+use crate::config::parse::{Examined, examine, examine_document, examine_node};
 
 mod build;
 mod checks;
@@ -37,6 +36,7 @@ pub mod names;
 pub mod resources;
 pub mod reverse;
 mod scalars;
+mod settings;
 pub mod verify;
 
 #[cfg(test)]
@@ -267,17 +267,26 @@ pub enum Source<'a> {
     Node(&'a Document, NodeId),
 }
 
-/// Converts a configuration.
+/// Converts a configuration without settings beside it.
 #[must_use]
 pub fn convert(source: Source<'_>, options: &Options) -> Conversion {
+    convert_with(source, None, options)
+}
+
+/// Converts a configuration; `settings` is the text of the ConfigMap's `ferrolb`, if it has one.
+#[must_use]
+pub fn convert_with(source: Source<'_>, settings: Option<&str>, options: &Options) -> Conversion {
     if let Some(Compat {
         release,
         bugs: true,
     }) = options.compat
     {
-        return repeat(source, release);
+        let mut conversion = repeat(source, release);
+        let settings = settings::examined(settings, None);
+        conversion.findings.extend(settings.findings(None, None));
+        return conversion;
     }
-    prepare(source).convert(options)
+    prepare_with(source, settings).convert(options)
 }
 
 /// A configuration that was read, to be converted for one target or for many.
@@ -287,12 +296,19 @@ pub struct Prepared<'a> {
     root: Option<NodeId>,
     raw: ConfigFile,
     examined: Examined,
+    settings: settings::Beside,
 }
 
-/// Reads a configuration.
+/// Reads a configuration without settings beside it.
 #[must_use]
 pub fn prepare(source: Source<'_>) -> Prepared<'_> {
-    let (document, root, examined) = match source {
+    prepare_with(source, None)
+}
+
+/// Reads a configuration and the settings beside it.
+#[must_use]
+pub fn prepare_with<'a>(source: Source<'a>, settings: Option<&str>) -> Prepared<'a> {
+    let (document, root, mut examined) = match source {
         Source::Text(text) => match Document::parse(text) {
             Ok(document) => {
                 let examined = examine_document(text, &document, Mode::FerroLb);
@@ -315,11 +331,16 @@ pub fn prepare(source: Source<'_>) -> Prepared<'_> {
         Some(root) if examined.config.is_some() => ConfigFile::decode_node(&document, root).value,
         _ => ConfigFile::default(),
     };
+    let settings = settings::examined(settings, examined.config.as_ref());
+    if let Some(config) = &mut examined.config {
+        config.settings.clone_from(settings.value());
+    }
     Prepared {
         document,
         root,
         raw,
         examined,
+        settings,
     }
 }
 
@@ -327,10 +348,17 @@ impl Prepared<'_> {
     /// Converts it. Upstream's faults are not repeated: that is for what 0.12 does not run as well, see [`convert`].
     #[must_use]
     pub fn convert(&self, options: &Options) -> Conversion {
-        match &self.examined.config {
+        let mut conversion = match &self.examined.config {
             None => not_run(self.examined.clone()),
             Some(config) => convert_valid(self, config.clone(), options),
-        }
+        };
+        let config = conversion.config.as_ref();
+        let carries = conversion
+            .mode
+            .map(|mode| settings::Carried::by(mode, options));
+        let told = self.settings.findings(config, carries);
+        conversion.findings.extend(told);
+        conversion
     }
 }
 
@@ -340,6 +368,7 @@ fn convert_valid(prepared: &Prepared<'_>, config: Config, options: &Options) -> 
         root,
         raw,
         examined,
+        settings: _,
     } = prepared;
     let mode = options.mode.unwrap_or_else(|| checks::guess_mode(raw));
     let mut findings = Findings::new(options);
@@ -538,85 +567,6 @@ fn code(code: &'static str) -> &'static str {
         "later-document" => "MIG011",
         other => other,
     }
-}
-
-/// What is to say about the settings beside a configuration, which no release of MetalLB has a place for: whoever wants the
-/// same has to write it into the resources.
-#[must_use]
-pub fn settings_findings(text: &str, config: Option<&Config>) -> Vec<Finding> {
-    let examined = examine_settings(text, config);
-    let invalid = examined.errors.into_iter().map(|diagnostic| Finding {
-        level: Level::Invalid,
-        diagnostic,
-        file: 0,
-    });
-    let Some(settings) = examined.settings else {
-        return invalid.collect();
-    };
-    let defaults = Settings::default();
-    let mut parts = Vec::new();
-    let options = std::iter::once(&settings.bgp.general)
-        .chain(settings.bgp.peers.iter().map(|entry| &entry.settings));
-    let mut any = |what: fn(&PeerSettings) -> bool, name, help| {
-        if options.clone().any(what) {
-            parts.push((name, help));
-        }
-    };
-    any(
-        |options| options.graceful_restart.is_some(),
-        "graceful-restart",
-        "newer releases have enableGracefulRestart of a BGPPeer, in FRR mode",
-    );
-    any(
-        |options| options.graceful_shutdown.is_some(),
-        "graceful-shutdown",
-        "MetalLB has no such thing",
-    );
-    any(
-        |options| options.ttl_security.is_some(),
-        "ttl-security",
-        "MetalLB has no such thing",
-    );
-    any(
-        |options| options.interface.is_some(),
-        "interface",
-        "newer releases have interface of a BGPPeer, for peers without an address",
-    );
-    any(
-        |options| !options.enabled,
-        "enabled",
-        "leave the BGPPeer out while there is to be no session",
-    );
-    any(
-        |options| options.bfd_multihop.is_some(),
-        "bfd-multihop",
-        "FRR decides by ebgpMultiHop",
-    );
-    if !settings.layer2.interfaces.is_empty() {
-        parts.push((
-            "layer2.interfaces",
-            "newer releases have interfaces of an L2Advertisement",
-        ));
-    }
-    if settings.layer2.conflict_resolution != defaults.layer2.conflict_resolution
-        || settings.gossip != defaults.gossip
-    {
-        parts.push(("layer2 and gossip", "MetalLB has no such thing"));
-    }
-    let findings = parts.into_iter().map(|(name, help)| {
-        let message = format!("{name} in `data.ferrolb` is FerroLB's own and is not converted");
-        let mut finding = finding(
-            Level::Warning,
-            "MIG047",
-            name,
-            Some(Place::BEGIN),
-            message,
-            help,
-        );
-        finding.diagnostic.key = Key::Ferrolb;
-        finding
-    });
-    findings.collect()
 }
 
 /// 0.12 refuses it.

@@ -32,6 +32,7 @@ use crate::view::ObjectKey;
 
 pub mod controller;
 pub mod frr_metrics;
+pub mod routing;
 pub mod speaker;
 pub mod standalone;
 

@@ -514,7 +514,7 @@ impl Speaker {
 
     fn handle_shutdown(&mut self) {
         self.leave_bgp();
-        self.commands.push_back(Effect::Bfd(bfd::Command::Shutdown));
+        // BFD ends with the program, after BGP's last words: FRR takes AdminDown for a failure and drops the session.
         self.phase = Phase::Stopped;
         let mut withdrawn: usize = 0;
         for entry in self.entries.values_mut() {

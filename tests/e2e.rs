@@ -7,6 +7,8 @@
 
 #[path = "support/lab.rs"]
 mod lab;
+#[path = "e2e/routers.rs"]
+mod routers;
 
 use std::time::Duration;
 

@@ -298,7 +298,7 @@ fn short_starvation_of_all_is_no_death() {
     let mut world = World::settled(4, 66);
     world.loss = FIVE_PERCENT;
     for _ in 0..300 {
-        let i = world.random.below(4);
+        let i = world.random.place(4);
         world.pause(i);
         let starved = world.random.within(millis(1_500));
         world.run_for(starved);
@@ -384,9 +384,9 @@ fn churn(n: usize, seed: u64, rounds: usize) {
     world.delay = millis(20);
     let mut asleep = BTreeSet::new();
     for _ in 0..rounds {
-        let i = world.random.below(n);
+        let i = world.random.place(n);
         let awake = world.is_running(i) && !asleep.contains(&i);
-        match world.random.below(7) {
+        match world.random.place(7) {
             0 | 1 if awake => world.kill(i),
             2 if awake => {
                 world.input(i, Input::Leave);
@@ -398,9 +398,9 @@ fn churn(n: usize, seed: u64, rounds: usize) {
                 asleep.insert(i);
             }
             4 => {
-                let islands = u32::try_from(1 + world.random.below(2)).unwrap();
+                let islands = u32::try_from(1 + world.random.place(2)).unwrap();
                 for k in 0..n {
-                    world.island[k] = u32::try_from(world.random.below(2)).unwrap() % islands;
+                    world.island[k] = u32::try_from(world.random.place(2)).unwrap() % islands;
                 }
             }
             _ if !world.is_running(i) => world.start_node(i),

@@ -608,4 +608,179 @@ fn the_plan_is_for_programs_too() {
         states(&plan())[2..7],
         ["done", "done", "done", "done", "to do"]
     );
+    for words in [
+        &["plan"][..],
+        &["services"],
+        &["diff"],
+        &["services", "--kept", FILE],
+    ] {
+        let told = report(words);
+        assert_eq!(told["command"], words[0]);
+        assert!(told["tool"].as_str().unwrap().starts_with("ferrolb "));
+    }
+}
+
+#[test]
+fn without_a_file_the_clusters_configuration_is_converted() {
+    let bench = Bench::new("0.16.1");
+    let file = bench.folder.path().join("config.yaml");
+    let map = json!({"kind": "ConfigMap", "metadata": {"name": "config", "namespace": "metallb-system"}, "data": {"config": CONFIG}});
+    std::fs::write(&file, map.to_string()).unwrap();
+    // Who speaks BGP in the cluster is not known.
+    let of_file = bench.ends(
+        0,
+        &[
+            "convert",
+            "config.yaml",
+            "--password",
+            "redact",
+            "--bgp-mode",
+            "native",
+        ],
+    );
+    let of_cluster = bench.ends(0, &["convert", "--password", "redact"]);
+    assert_eq!(of_cluster.out, of_file.out);
+    assert!(
+        of_cluster
+            .err
+            .contains("configmap metallb-system/config: 7 resources"),
+        "{}",
+        of_cluster.err
+    );
+    // The cluster's Services are looked at.
+    let checked = bench.ends(0, &["check", "--report", "json"]);
+    let report: Value = serde_json::from_str(&checked.out).unwrap();
+    assert_eq!(report["renames"][0]["services"], json!(["shop/api"]));
+    assert_eq!(report["input"]["namespace"], "metallb-system");
+    assert_eq!(report["objects"].as_array().unwrap().len(), 7);
+    let lines: Vec<_> = report["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|object| &object["sourceLine"])
+        .collect();
+    assert!(
+        lines.iter().all(|line| line.as_u64() > Some(1)),
+        "{lines:?}"
+    );
+    let other = bench.ends(6, &["convert", "--config-name", "other"]);
+    assert!(
+        other
+            .err
+            .contains("there is no configmap metallb-system/other"),
+        "{}",
+        other.err
+    );
+    // Its settings count, too.
+    let path = "/api/v1/namespaces/metallb-system/configmaps/config";
+    let mut map = map;
+    map["data"]["ferrolb"] = json!("bgp: {graceful-restart: 2m}\nlayer2: {interfaces: [eth0]}\n");
+    bench.server.put(path, map);
+    let ended = bench.ends(0, &["convert", "--password", "redact", "--bgp-mode", "frr"]);
+    assert!(
+        ended.out.contains("enableGracefulRestart: true"),
+        "{}",
+        ended.out
+    );
+    assert!(
+        ended
+            .err
+            .contains("configmap metallb-system/config: warning MIG047: layer2.interfaces"),
+        "{}",
+        ended.err
+    );
+    let applied = bench.ends(0, &["apply", "--yes", "--bgp-mode", "frr"]);
+    assert!(applied.out.contains("EQUIVALENT"), "{}", applied.out);
+    bench.ends(0, &["reverse", "cluster", "-o", "back.yaml"]);
+    let back = std::fs::read_to_string(bench.folder.path().join("back.yaml")).unwrap();
+    assert!(back.contains("graceful-restart: 2m0s"), "{back}");
+    let proved = bench.ends(0, &["verify", "--crs", "cluster", "--bgp-mode", "frr"]);
+    assert!(proved.out.contains("EQUIVALENT"), "{}", proved.out);
+}
+
+#[test]
+fn address_pools_of_the_cluster_come_back_too() {
+    let bench = Bench::new("0.14.2");
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/addresspools.metallb.io";
+    bench.server.put(
+        path,
+        json!({"metadata": {"name": "addresspools.metallb.io"}, "spec": {"group": "metallb.io",
+            "names": {"kind": "AddressPool", "plural": "addresspools"}, "versions": [{"name": "v1beta1", "served": true}]},
+            "status": {"conditions": [{"type": "Established", "status": "True"}]}}),
+    );
+    bench.server.put(
+        "/apis/metallb.io/v1beta1/namespaces/metallb-system/addresspools/old",
+        json!({"metadata": {"name": "old", "namespace": "metallb-system"},
+            "spec": {"protocol": "layer2", "addresses": ["203.0.113.0/24"], "autoAssign": false}}),
+    );
+    let back = bench.ends(0, &["reverse", "cluster", "--output", "data"]);
+    assert_eq!(
+        back.out,
+        "address-pools:\n- addresses:\n  - 203.0.113.0/24\n  auto-assign: false\n  name: old\n  protocol: layer2\n"
+    );
+    // What is applied beside it does not mean what the ConfigMap means: the pool is one more.
+    bench.controller("quay.io/metallb/controller:v0.12.1", 0);
+    let ended = bench.ends(5, &["apply", "--yes", "--target-version", "0.14.2"]);
+    assert!(
+        ended
+            .out
+            .contains("pool old: 0.12: absent / resources: there"),
+        "{}",
+        ended.out
+    );
+}
+
+#[test]
+fn rolling_back_is_told_to_programs_as_applying_is() {
+    let bench = Bench::new("0.16.1");
+    let report = |code: i32, words: &[&str]| -> Value {
+        let ended = bench.ends(code, &[words, &["--report", "json"]].concat());
+        for password in PASSWORDS {
+            assert!(!ended.out.contains(password), "{}", ended.out);
+        }
+        serde_json::from_str(&ended.out).unwrap()
+    };
+    let applied = report(0, &APPLY);
+    let names = |told: &Value| {
+        let objects = told["objects"].as_array().unwrap().iter();
+        let mut names: Vec<String> = objects
+            .map(|object| format!("{} {}", object["kind"], object["name"]))
+            .collect();
+        names.sort();
+        names
+    };
+    let dry = report(0, &["rollback", FILE, "--dry-run"]);
+    assert_eq!(
+        (&dry["result"], &dry["exit"]),
+        (&json!("dry-run"), &json!(0))
+    );
+    let undone = report(0, &BACK);
+    for told in [&dry, &undone] {
+        assert_eq!(told["command"], "rollback");
+        assert_eq!(told["target"], "0.16.1");
+        assert_eq!(told["rollbackFile"], FILE);
+        assert_eq!(names(told), names(&applied));
+        assert_eq!(told["objects"][0]["action"], "delete");
+        assert_eq!(
+            told["annotations"],
+            json!([{"service": "shop/api", "key": "metallb.io/address-pool", "value": null}])
+        );
+    }
+    assert_eq!(
+        (&undone["result"], &undone["error"]),
+        (&json!("undone"), &Value::Null)
+    );
+    let keys = |told: &Value| {
+        told.as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&applied), keys(&undone));
+    assert_eq!(report(0, &BACK)["result"], "unchanged");
+    // What ends it is in the report, too.
+    let refused = report(6, &["rollback", "none.jsonl", "--yes"]);
+    assert_eq!(refused["result"], "refused");
+    assert!(refused["error"].as_str().unwrap().contains("no such file"));
 }

@@ -1,6 +1,6 @@
 //! The custom resources that MetalLB has had instead of the ConfigMap since 0.13, as far as 0.12 can mean them.
 //!
-//! [`read`] takes manifests; what 0.12 cannot mean is a fault. Each resource knows its manifest ([`Resource::manifest`]); which of the fields without meaning are in it (`status`,
+//! [`read`] takes manifests; what 0.12 and FerroLB's settings cannot mean is a fault. Each resource knows its manifest ([`Resource::manifest`]); which of the fields without meaning are in it (`status`,
 //! `creationTimestamp` …) is a matter of [`Dress`].
 //!
 //! Upstream: `api/v1beta1`, `api/v1beta2`.
@@ -84,6 +84,8 @@ pub struct BgpPeer {
     pub ebgp_multihop: bool,
     /// `dualStackAddressFamily`, from 0.15.0.
     pub dual_stack: bool,
+    /// `enableGracefulRestart`, from 0.14.6, in FRR's modes. 0.12 has no word for it, FerroLB's settings have.
+    pub graceful_restart: bool,
 }
 
 /// A label selector of a peer.
@@ -346,6 +348,7 @@ impl BgpPeer {
         spec.put_text("bfdProfile", &self.bfd_profile);
         spec.put_true("ebgpMultiHop", self.ebgp_multihop);
         spec.put_true("dualStackAddressFamily", self.dual_stack);
+        spec.put_true("enableGracefulRestart", self.graceful_restart);
         spec.value()
     }
 }

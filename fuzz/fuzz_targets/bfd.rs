@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use ferrolb::bfd::Params;
-use ferrolb::bfd::random::Random;
+use ferrolb::random::Random;
 use ferrolb::bfd::session::{Input, Output, Paths, Session};
 use ferrolb::bfd::wire::{CONTROL, Control, Echo, EchoKey, State, Way};
 use ferrolb::machine::Machine;

@@ -31,10 +31,10 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::random::Random;
 use super::wire::{Control, Diagnostic, Echo, State, TTL};
 use super::{Params, Reason};
 use crate::machine::Machine;
+use crate::random::Random;
 
 mod echo;
 mod timing;

@@ -1,4 +1,4 @@
-//! How long to wait before the next dial, and the randomness that this and the timers need.
+//! How long to wait before the next dial.
 //!
 //! What it is: the waits of RFC 4271 §8.1.1 (DampPeerOscillations) and §8.2.1.1 (ConnectRetryTimer), with the jitter of
 //! §10. What it is not: the decision that a session was good for long enough to begin anew (`session`).
@@ -7,6 +7,8 @@
 //! is dialled a hundred times a second.
 
 use std::time::Duration;
+
+use crate::random::Random;
 
 /// Longest wait. Upstream's.
 pub const LONGEST: Duration = Duration::from_secs(120);
@@ -46,37 +48,6 @@ impl Backoff {
 impl Default for Backoff {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// A generator of numbers that look random (SplitMix64). The same seed gives the same numbers. It spreads timers, and
-/// keeps no secret.
-#[derive(Debug, Clone)]
-pub struct Random {
-    state: u64,
-}
-
-impl Random {
-    /// A generator that starts at `seed`.
-    #[must_use]
-    pub const fn seeded(seed: u64) -> Self {
-        Self { state: seed }
-    }
-
-    /// The next 32 bits.
-    fn bits(&mut self) -> u32 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or_default()
-    }
-
-    /// RFC 4271 §10: the time multiplied by a random factor between 0.75 and 1.0.
-    pub fn jitter(&mut self, time: Duration) -> Duration {
-        let quarter = time / 4;
-        let part = (quarter.as_nanos() * u128::from(self.bits())) >> 32;
-        time - Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX)).min(quarter)
     }
 }
 

@@ -51,12 +51,13 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::backoff::{Backoff, Random};
+use super::backoff::Backoff;
 use super::rib_out::RibOut;
 use super::wire::Open;
 use super::{Attributes, Params};
 use crate::journal::Record;
 use crate::machine::Machine;
+use crate::random::Random;
 
 mod agreement;
 mod local;

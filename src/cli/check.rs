@@ -14,7 +14,9 @@ use crate::config::mode::Mode;
 
 pub mod input;
 mod json;
+mod offsets;
 mod render;
+mod secrets;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use ferrolb_compat::migrate::{Release, UnknownRelease};
 
 use super::check::input::Located;
 use crate::config::error::Diagnostic;
-use crate::migrate::{BgpMode, Conversion, Finding, Level, settings_findings};
+use crate::migrate::{BgpMode, Conversion, Finding, Level};
 
 mod atomic;
 pub mod configmaptocrs;
@@ -60,11 +60,8 @@ enum MigrateCommand {
     Reverse(reverse::ReverseArgs),
     Explain(explain::ExplainArgs),
     Schemas(schemas::SchemasArgs),
-    Plan(Box<live::PlanArgs>),
-    Services(Box<live::ServicesArgs>),
-    Diff(Box<live::DiffArgs>),
-    Apply(Box<live::ApplyArgs>),
-    Rollback(live::RollbackArgs),
+    #[command(flatten)]
+    Live(live::LiveCommand),
 }
 
 /// `--bgp-mode`.
@@ -112,11 +109,7 @@ pub fn run(
         MigrateCommand::Reverse(args) => reverse::run(args, stdin, stdout, stderr),
         MigrateCommand::Explain(args) => explain::run(args, stdout, stderr),
         MigrateCommand::Schemas(args) => schemas::run(args, stdout),
-        MigrateCommand::Plan(args) => live::run_plan(args, stdin, stdout, stderr),
-        MigrateCommand::Services(args) => live::run_services(args, stdin, stdout, stderr),
-        MigrateCommand::Diff(args) => live::run_diff(args, stdin, stdout, stderr),
-        MigrateCommand::Apply(args) => live::run_apply(args, stdin, stdout, stderr),
-        MigrateCommand::Rollback(args) => live::run_rollback(args, stdin, stdout, stderr),
+        MigrateCommand::Live(command) => live::run(command, stdin, stdout, stderr),
     }
 }
 
@@ -153,14 +146,6 @@ fn refused(diagnostic: Diagnostic) -> Conversion {
 
 /// The findings with their places in the file.
 fn in_file(mut conversion: Conversion, located: &Located, file: &str) -> Conversion {
-    if let Some(text) = located.settings() {
-        // 0.12 does not look at them: what is wrong with them is no reason not to convert.
-        let found = settings_findings(text, conversion.config.as_ref()).into_iter();
-        conversion.findings.extend(found.map(|finding| Finding {
-            level: finding.level.min(Level::Warning),
-            ..finding
-        }));
-    }
     let (levels, diagnostics): (Vec<Level>, Vec<Diagnostic>) = conversion
         .findings
         .into_iter()

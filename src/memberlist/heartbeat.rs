@@ -66,9 +66,9 @@ use std::time::{Duration, Instant};
 
 use crate::journal::{Level, Record};
 use crate::machine::Machine;
-use crate::memberlist::random::Random;
 use crate::memberlist::wire::Name;
 use crate::memberlist::wire::kin::Kin;
+use crate::random::Random;
 
 mod inquiry;
 

@@ -103,7 +103,7 @@ use probe::{Probe, Relay};
 use stations::Stations;
 use suspicion::Suspicion;
 
-pub use crate::memberlist::random::Random;
+pub use crate::random::Random;
 pub use members::Member;
 pub use params::Params;
 

@@ -13,7 +13,7 @@ use ferrolb_compat::yaml::Place;
 use super::checks::{has_family, is_dual_stack, needs_dual_stack};
 use super::{
     ANNOTATION_ORIGINAL_NAME, Advertisements, BgpMode, Built, Findings, Level, Options, Passwords,
-    Rename, names,
+    Rename, names, settings,
 };
 use crate::config::{self, Config, Protocol};
 
@@ -521,6 +521,8 @@ impl Build<'_, '_, '_> {
         let (mut secrets, mut peers) = (Vec::new(), Vec::new());
         let target = self.options.target;
         let count = self.config.peers.len();
+        let carried = settings::Carried::by(self.mode, self.options);
+        let carries_restart = carried == settings::Carried::GracefulRestart;
         let pairs = self.raw.peers.value.iter().zip(&self.config.peers);
         for (index, (raw, peer)) in pairs.enumerate() {
             let name = self.numbered("peer", index, count);
@@ -561,6 +563,7 @@ impl Build<'_, '_, '_> {
                 ebgp_multihop: raw.ebgp_multihop.value,
                 dual_stack: needs_dual_stack(self.mode, target)
                     && is_dual_stack(self.config, peer.peer_address),
+                graceful_restart: carries_restart && settings::restarts(self.config, peer),
                 ..BgpPeer::default()
             };
             let password = Password(raw.password.value.clone());

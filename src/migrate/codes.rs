@@ -318,7 +318,7 @@ pub const CODES: &[Code] = &[
         "MIG047",
         Warning,
         "settings of FerroLB's own",
-        "The ConfigMap's key `ferrolb` holds settings that MetalLB does not have. They are not converted; the message says what newer releases have instead.",
+        "The ConfigMap's key `ferrolb` holds settings that the target does not have. They are not converted; the message says what newer releases, or FRR, have instead. (graceful-restart is converted for 0.14.6 and later with FRR: MIG075.)",
     ),
     code(
         "MIG048",
@@ -354,7 +354,7 @@ pub const CODES: &[Code] = &[
         "MIG060",
         Blocked,
         "a field that 0.12 does not have",
-        "0.12's peers have no such setting: vrf, dynamicASN, interface, connectTime, enableGracefulRestart, localASN, disableMP. With `--lossy` it is left out, with a comment where it was.",
+        "0.12's peers have no such setting: vrf, dynamicASN, interface, connectTime, localASN, disableMP. With `--lossy` it is left out, with a comment where it was. enableGracefulRestart becomes a setting of FerroLB's (MIG075), unless native BGP would refuse it, another peer of the same address and port has it not, or `--output data` leaves no place for settings.",
     ),
     code(
         "MIG061",
@@ -439,5 +439,11 @@ pub const CODES: &[Code] = &[
         Blocked,
         "one Secret for several passwords",
         "`--password external=NAME` makes every peer refer to one Secret, and the peers have different passwords.",
+    ),
+    code(
+        "MIG075",
+        Info,
+        "graceful restart of FerroLB's settings",
+        "With the setting graceful-restart of the ConfigMap's key `ferrolb` a router keeps the routes while a speaker starts again. From 0.14.6 on BGPPeers have enableGracefulRestart for it, with FRR (native BGP refuses it), which the resources get. The field has no time: FRR asks for 120 s; where the setting has another time this is a warning. `reverse` makes the setting of the field, as a warning, since MetalLB 0.12 does not look at it.",
     ),
 ];

@@ -6,8 +6,10 @@ use ferrolb_compat::crd::{BgpAdvertisement, BgpPeer, Resource, Spec};
 use ferrolb_compat::migrate::{Release, is_object_name};
 
 use super::{
-    Advertisements, BgpMode, Conversion, Level, Options, Passwords, Source, convert, names, verify,
+    Advertisements, BgpMode, Compat, Conversion, Level, Options, Passwords, Source, convert,
+    convert_with, names, verify,
 };
+use crate::config::error::Key;
 
 mod inputs;
 mod random;
@@ -520,4 +522,151 @@ fn ten_thousand_pools_are_converted_quickly() {
     assert!(text.len() < 1 << 20);
     let resources = resources(&text, &options("0.16.1", BgpMode::Native));
     assert_eq!(resources.len(), 20_000);
+}
+
+/// (level, code, message) of what is said about the settings.
+fn of_settings(conversion: &Conversion) -> Vec<(Level, &'static str, String)> {
+    let findings = conversion.findings.iter();
+    let findings = findings.filter(|finding| finding.diagnostic.key == Key::Ferrolb);
+    findings
+        .map(|finding| {
+            let diagnostic = &finding.diagnostic;
+            let help = diagnostic.help.clone().unwrap_or_default();
+            (
+                finding.level,
+                diagnostic.code,
+                format!("{} ({help})", diagnostic.message),
+            )
+        })
+        .collect()
+}
+
+const TWO_PEERS: &str = "peers:\n- {my-asn: 65010, peer-asn: 65020, peer-address: 203.0.113.1}\n\
+                         - {my-asn: 65010, peer-asn: 65020, peer-address: 203.0.113.2}\n";
+
+#[test]
+fn graceful_restart_is_carried_over_where_the_target_has_it() {
+    let of_first = "bgp: {peers: [{peer-address: 203.0.113.1, graceful-restart: 120s}]}";
+    let of_all = "bgp: {graceful-restart: 30s}";
+    for (target, mode, settings, want, code) in [
+        (
+            "0.14.6",
+            BgpMode::Frr,
+            of_first,
+            vec![true, false],
+            (Level::Info, "MIG075"),
+        ),
+        (
+            "0.16.1",
+            BgpMode::FrrK8s,
+            of_first,
+            vec![true, false],
+            (Level::Info, "MIG075"),
+        ),
+        (
+            "0.16.1",
+            BgpMode::Frr,
+            of_all,
+            vec![true, true],
+            (Level::Warning, "MIG075"),
+        ),
+        // What lacks it is told, and is no reason not to convert.
+        (
+            "0.14.5",
+            BgpMode::Frr,
+            of_all,
+            vec![false, false],
+            (Level::Warning, "MIG047"),
+        ),
+        (
+            "0.16.1",
+            BgpMode::Native,
+            of_all,
+            vec![false, false],
+            (Level::Warning, "MIG047"),
+        ),
+    ] {
+        let options = options(target, mode);
+        let source = Source::Text(TWO_PEERS);
+        let conversion = convert_with(source, Some(settings), &options);
+        let resources = conversion.resources.as_deref().unwrap();
+        let restarts: Vec<bool> = peers(resources)
+            .iter()
+            .map(|peer| peer.graceful_restart)
+            .collect();
+        assert_eq!(restarts, want, "{target} {mode} {settings}");
+        let told = of_settings(&conversion);
+        let [(level, name, message)] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        assert_eq!((*level, *name), code, "{message}");
+        assert_eq!(
+            message.contains("FRR asks for 120 s, and `data.ferrolb` for 30 s"),
+            code == (Level::Warning, "MIG075")
+        );
+        let config = conversion.config.as_ref().unwrap();
+        let compare =
+            |resources: &[Resource]| verify::compare(config, resources, &[], options.target, mode);
+        assert_eq!(compare(resources), [], "{target} {mode}");
+        // The other way round it is a difference.
+        let mut other = resources.to_vec();
+        for resource in &mut other {
+            if let Spec::Peer(peer) = &mut resource.spec {
+                peer.graceful_restart = !peer.graceful_restart;
+            }
+        }
+        assert_eq!(compare(&other).len(), 1, "{target} {mode}");
+    }
+}
+
+#[test]
+fn settings_are_told_whether_or_not_the_configuration_is_converted() {
+    let options = options("0.16.1", BgpMode::Frr);
+    let told = |text: &str, settings: &str, options: &Options| {
+        let conversion = convert_with(Source::Text(text), Some(settings), options);
+        of_settings(&conversion)
+            .into_iter()
+            .map(|(level, code, _)| (level, code))
+            .collect::<Vec<_>>()
+    };
+    let restart = "bgp: {graceful-restart: 2m}";
+    assert_eq!(told(TWO_PEERS, "", &options), []);
+    assert_eq!(
+        told("peers: 5\n", restart, &options),
+        [(Level::Warning, "MIG047")]
+    );
+    // Nobody has it.
+    assert_eq!(
+        told("peers: []\n", restart, &options),
+        [(Level::Warning, "MIG047")]
+    );
+    assert_eq!(
+        told(TWO_PEERS, "bgp: 5", &options),
+        [(Level::Warning, "wrong-type")]
+    );
+    for bugs in [false, true] {
+        let compat = Options {
+            compat: Some(Compat {
+                release: release("0.16.1"),
+                bugs,
+            }),
+            ..options.clone()
+        };
+        let conversion = convert_with(Source::Text(TWO_PEERS), Some(restart), &compat);
+        assert!(
+            peers(&conversion.resources.unwrap())
+                .iter()
+                .all(|peer| !peer.graceful_restart)
+        );
+        assert_eq!(
+            told(TWO_PEERS, restart, &compat),
+            [(Level::Warning, "MIG047")]
+        );
+    }
+    let all = "bgp: {ttl-security: 1, graceful-shutdown: 1s, peers: [{peer-address: 203.0.113.1, enabled: no, bfd-multihop: yes}]}\n\
+               layer2: {interfaces: [eth0], conflict-resolution: no}\n";
+    assert_eq!(
+        told(TWO_PEERS, all, &options),
+        [(Level::Warning, "MIG047"); 6]
+    );
 }

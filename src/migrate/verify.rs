@@ -1,6 +1,6 @@
 //! Whether resources mean what a configuration means: both are compiled to one [`Model`], and the models are compared.
 //!
-//! The configuration is what 0.12's parser made of it; the resources are taken as the target release takes them: its
+//! The configuration is what 0.12's parser made of it, with FerroLB's settings where the target has a field for them; the resources are taken as the target release takes them: its
 //! defaults, its reading of a time of 0, its BGP implementation's way with advertisements that make the same route. Nothing of the
 //! conversion is used, so that a fault of it shows.
 //!
@@ -81,6 +81,8 @@ struct Peer {
     selectors: BTreeSet<BTreeSet<String>>,
     /// Whether routes of IPv4 and of IPv6 go to it.
     families: (bool, bool),
+    /// Whether it is asked to keep our routes over a restart; where the target cannot say so: no.
+    graceful_restart: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +115,13 @@ pub(super) fn compare_all(
     target: Release,
     mode: BgpMode,
 ) -> Vec<Difference> {
-    let left = of_config(config, mode, renames);
+    let mut left = of_config(config, mode, renames);
+    if !has_graceful_restart(target, mode) {
+        for peer in &mut left.peers {
+            peer.graceful_restart = false;
+        }
+        left.peers.sort();
+    }
     match of_resources(resources, target, mode) {
         Ok(right) => differences(left, right),
         Err(fault) => vec![Difference {
@@ -388,10 +396,17 @@ fn of_config(config: &Config, mode: BgpMode, renames: &[Rename]) -> Model {
                 .collect(),
             // Upstream: 0.12 sends both families over every session.
             families: announced,
+            graceful_restart: config.settings.bgp.of(peer).graceful_restart.is_some(),
         });
     }
     model.peers.sort();
     model
+}
+
+/// Whether the target has graceful restart: from 0.14.6 on, and not in native BGP. Where it has none, FerroLB's setting for it is
+/// no difference: the conversion says that it is not carried over.
+fn has_graceful_restart(target: Release, mode: BgpMode) -> bool {
+    mode.is_frr() && target >= Release::new(14, 6)
 }
 
 fn families(model: &Model) -> (bool, bool) {
@@ -612,6 +627,7 @@ fn peer_of(peer: &BgpPeer, target: Release, mode: BgpMode, (v4, v6): (bool, bool
         } else {
             (v4, v6)
         },
+        graceful_restart: peer.graceful_restart,
     })
 }
 

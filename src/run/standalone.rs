@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::bind::Loopback;
 use self::status::{Facts, Identity, Status};
-use super::speaker::{Ending, Protocol, Routing};
+use super::routing::{Ending, Routing};
+use super::speaker::Protocol;
 use super::{Ended, Process, Seat};
 use crate::cluster::directory::{self, Directory, Persistence, STATE_FILE};
 use crate::cluster::{Change, Kind};

@@ -199,7 +199,6 @@ impl Host {
                     "{peer:?} was gone already"
                 );
             }
-            bfd::Command::Shutdown => {}
         }
         self.bfd.push(command);
     }

@@ -232,7 +232,7 @@ fn short_starvation_is_no_death() {
         let mut world = World::new(4, seed).fast().settle();
         world.loss = FIVE_PERCENT;
         for _ in 0..300 {
-            let i = world.random.below(4);
+            let i = world.random.place(4);
             world.pause(i);
             let starved = world.random.within(millis(200));
             world.run_for(starved);
@@ -419,9 +419,9 @@ fn churn(n: usize, seed: u64, rounds: usize) {
     world.delay = millis(20);
     let mut asleep = std::collections::BTreeSet::new();
     for _ in 0..rounds {
-        let i = world.random.below(n);
+        let i = world.random.place(n);
         let awake = world.is_running(i) && !asleep.contains(&i);
-        match world.random.below(8) {
+        match world.random.place(8) {
             0 | 1 if awake => world.kill(i),
             2 if awake => {
                 world.input(i, Input::Leave);
@@ -434,16 +434,16 @@ fn churn(n: usize, seed: u64, rounds: usize) {
             }
             4 => {
                 for k in 0..n {
-                    world.island[k] = u32::try_from(world.random.below(2)).unwrap();
+                    world.island[k] = u32::try_from(world.random.place(2)).unwrap();
                 }
             }
             5 => world.island = vec![0; n],
             6 if awake => {
-                let on = world.random.below(2) == 0;
+                let on = world.random.place(2) == 0;
                 world.input(i, Input::FastDetection(on));
             }
             _ if !world.is_running(i) => {
-                world.kin[i] = match world.random.below(3) {
+                world.kin[i] = match world.random.place(3) {
                     0 => None,
                     fast => Some(Abilities { fast: fast == 1 }),
                 };

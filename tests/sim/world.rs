@@ -518,7 +518,7 @@ impl World {
     }
 
     fn is_lost(&mut self) -> bool {
-        self.random.below(1000) < self.loss
+        self.random.place(1000) < self.loss
     }
 
     fn one_way(&mut self) -> Duration {

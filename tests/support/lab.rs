@@ -82,20 +82,66 @@ pub(crate) fn client(args: &[&str]) -> Option<String> {
     try_run(root().join("lab/client").to_str().unwrap(), args).ok()
 }
 
-/// Waits until the question has an answer; the test ends if it has none in time.
-pub(crate) fn wait_for<T>(
+/// Waits until the question has an answer; the test ends with the cluster's state if it has none in time.
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, question: impl FnMut() -> Option<T>) -> T {
+    wait_or_show(what, limit, question, state)
+}
+
+/// The same; what is shown to the reader of a failed test is another.
+pub(crate) fn wait_or_show<T>(
     what: &str,
     limit: Duration,
     mut question: impl FnMut() -> Option<T>,
+    state: impl Fn() -> String,
 ) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = question() {
             return answer;
         }
-        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        assert!(
+            start.elapsed() < limit,
+            "{what}: not within {limit:?}\n{}",
+            state()
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What the cluster looks like, for the reader of a failed test: the shortest first.
+fn state() -> String {
+    let ours = ["-n", "metallb-system"];
+    let asked: [&[&str]; 4] = [
+        &["get", "nodes,pods", "-A", "-o", "wide"],
+        &["get", "events", "-A", "--sort-by=.lastTimestamp"],
+        &[
+            "logs",
+            ours[0],
+            ours[1],
+            "-l",
+            "component=controller",
+            "--tail=10",
+        ],
+        &[
+            "logs",
+            ours[0],
+            ours[1],
+            "-l",
+            "component=speaker",
+            "--tail=10",
+        ],
+    ];
+    let mut told = String::new();
+    for args in asked {
+        let said = try_run("kubectl", args).unwrap_or_else(|refused| refused);
+        let lines: Vec<&str> = said.lines().collect();
+        told += &format!("kubectl {}:\n", args.join(" "));
+        for line in lines.iter().skip(lines.len().saturating_sub(20)) {
+            told += &line.chars().take(300).collect::<String>();
+            told.push('\n');
+        }
+    }
+    told
 }
 
 /// The ingress addresses of a Service.

@@ -1,12 +1,11 @@
 //! Manifests of custom resources, read back: a file of many documents, or a List.
 //!
 //! Objects of other kinds are passed over. A field that 0.12 has no words for is [`Foreign`] unless it says nothing (false, empty); a field
-//! that no release has is a fault. [`read_all`] gives all of it, [`read`] refuses the first.
+//! that no release has is a fault. [`read_all`] gives both.
 //!
 //! Invariant: no message holds a password.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::{
     BfdProfile, BgpAdvertisement, BgpPeer, IpAddressPool, MatchExpression, NodeSelector, Password,
@@ -18,23 +17,7 @@ use crate::yaml::decode::{self, Decode, Decoder, GiveUp, Record, Text, TextMap};
 use crate::yaml::resolve::base64;
 use crate::yaml::{Content, Document, NodeId, Place};
 
-/// A manifest that cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadError {
-    /// What is wrong.
-    pub message: String,
-    /// Where.
-    pub place: Place,
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { line, column, .. } = self.place;
-        write!(f, "{line}:{column}: {}", self.message)
-    }
-}
-
-impl std::error::Error for ReadError {}
+pub mod legacy;
 
 record! {
     /// `spec` of a BGPPeer.
@@ -69,7 +52,7 @@ record! {
         "dualStackAddressFamily" => dual_stack: bool,
         /// 0.12 has no such thing.
         "disableMP" => disable_mp: bool,
-        /// 0.12 has no such thing.
+        /// Whether the peer keeps our routes over a restart.
         "enableGracefulRestart" => enable_graceful_restart: bool,
         /// 0.12 has no such thing.
         "vrf" => vrf: String,
@@ -261,8 +244,19 @@ pub struct Found {
     pub labels: BTreeMap<String, String>,
     /// Selectors of pools, of an advertisement; empty: none.
     pub pool_selectors: Vec<NodeSelector>,
+    /// How it is announced, of a pool that says so itself ([`legacy`]): advertisements are not for it.
+    pub announcement: Option<Announcement>,
     /// Where it stands.
     pub place: Place,
+}
+
+/// How an AddressPool says that it is announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// By ARP and NDP.
+    Layer2,
+    /// By BGP, in these ways.
+    Bgp(Vec<BgpAdvertisement>),
 }
 
 /// What was read.
@@ -272,31 +266,6 @@ pub struct Read {
     pub found: Vec<Found>,
     /// What cannot be taken, in the order of the text.
     pub rest: Vec<Rest>,
-}
-
-/// The resources of a text, in their order.
-///
-/// # Errors
-/// The text is no YAML, or a resource has what 0.12 cannot mean.
-pub fn read(text: &str) -> Result<Vec<Resource>, ReadError> {
-    let documents = Document::parse_all(text).map_err(|error| ReadError {
-        message: error.message,
-        place: error.place,
-    })?;
-    let Read { found, rest } = read_all(&documents);
-    if let Some(first) = rest.into_iter().next() {
-        return Err(ReadError {
-            message: first.message,
-            place: first.place,
-        });
-    }
-    if let Some(selecting) = found.iter().find(|found| !found.pool_selectors.is_empty()) {
-        return Err(ReadError {
-            message: "spec.ipAddressPoolSelectors: only with the labels of the pools it is known what this means".to_owned(),
-            place: selecting.place,
-        });
-    }
-    Ok(found.into_iter().map(|found| found.resource).collect())
 }
 
 /// The resources of documents, and what cannot be taken of them.
@@ -333,6 +302,7 @@ struct Object<'d> {
     name: &'d str,
     rest: Vec<Rest>,
     pool_selectors: Vec<NodeSelector>,
+    announcement: Option<Announcement>,
 }
 
 impl Read {
@@ -351,6 +321,7 @@ impl Read {
             name: meta("name").unwrap_or_default(),
             rest: Vec::new(),
             pool_selectors: Vec::new(),
+            announcement: None,
         };
         let spec = object.spec_of(text(root, "apiVersion").unwrap_or_default());
         self.rest.append(&mut object.rest);
@@ -364,6 +335,7 @@ impl Read {
             namespace: meta("namespace").unwrap_or_default().to_owned(),
             labels: texts_of(document, metadata, "labels"),
             pool_selectors: object.pool_selectors,
+            announcement: object.announcement,
             place: place(document, root),
         });
     }
@@ -454,6 +426,11 @@ impl Object<'_> {
                     auto_assign: raw.auto_assign.value,
                     avoid_buggy_ips: raw.avoid_buggy_ips.value,
                 })
+            }
+            ("metallb.io/v1alpha1" | "metallb.io/v1beta1", "AddressPool") => {
+                let (pool, announcement) = self.legacy_pool()?;
+                self.announcement = Some(announcement);
+                Spec::Pool(pool)
             }
             ("metallb.io/v1beta1", "BGPAdvertisement") => {
                 let raw: BgpAdvertisementSpec = self.spec()?;
@@ -595,11 +572,6 @@ impl Object<'_> {
     fn peer(&mut self, raw: PeerSpec) -> Option<BgpPeer> {
         let foreign = [
             ("disableMP", raw.disable_mp.value, raw.disable_mp.place),
-            (
-                "enableGracefulRestart",
-                raw.enable_graceful_restart.value,
-                raw.enable_graceful_restart.place,
-            ),
             ("vrf", !raw.vrf.value.is_empty(), raw.vrf.place),
             (
                 "interface",
@@ -660,6 +632,7 @@ impl Object<'_> {
             password_secret: secret,
             ebgp_multihop: raw.ebgp_multihop.value,
             dual_stack: raw.dual_stack.value,
+            graceful_restart: raw.enable_graceful_restart.value,
             peer_address: raw.peer_address.value,
             source_address: raw.source_address.value,
             router_id: raw.router_id.value,

@@ -4,8 +4,8 @@
 //! them: known version and kind, name, unknown fields, types, bounds, what is required. [`Schemas::manifests`] are
 //! CustomResourceDefinitions, for an API server that is to be one of a cluster with that release.
 //!
-//! What it is not: MetalLB's webhooks, which judge what the texts mean; `v1beta1` of BGPPeer, which needs a webhook that converts;
-//! the kinds that MetalLB writes itself (`ServiceL2Status` …).
+//! What it is not: MetalLB's webhooks, which judge what the texts mean; the kinds that MetalLB writes itself (`ServiceL2Status` …).
+//! `v1beta1` of BGPPeer and AddressPool are judged, and have no manifest: they need a webhook that converts.
 //!
 //! Upstream: `config/crd/bases` of 0.13.7 to 0.16.1; earlier releases are taken as 0.13.7 without what came later.
 
@@ -104,7 +104,12 @@ pub struct Schemas {
     pub target: Release,
     /// The kinds that a configuration is made of.
     pub crds: Vec<Crd>,
+    /// Older forms of them, which the release still takes.
+    pub older: Vec<Crd>,
 }
+
+/// The last release that takes AddressPools: their definitions went with 0.14.3.
+pub const LAST_WITH_ADDRESS_POOL: Release = Release::new(14, 2);
 
 /// The largest AS number.
 const MAX_ASN: i64 = u32::MAX as i64;
@@ -257,7 +262,26 @@ impl Schemas {
                 l2_advertisement(target),
             ),
         ];
-        Self { target, crds }
+        let mut older = vec![kind(
+            "BGPPeer",
+            "bgppeers",
+            "bgppeer",
+            "v1beta1",
+            old_peer(target),
+        )];
+        if target <= LAST_WITH_ADDRESS_POOL {
+            for version in ["v1alpha1", "v1beta1"] {
+                let spec = address_pool(target, version);
+                let mut pool = kind("AddressPool", "addresspools", "addresspool", version, spec);
+                pool.spec_required = true;
+                older.push(pool);
+            }
+        }
+        Self {
+            target,
+            crds,
+            older,
+        }
     }
 
     /// The kind, if the release has it in this version (`metallb.io/v1beta1`).
@@ -266,6 +290,7 @@ impl Schemas {
         let version = api_version.strip_prefix(GROUP)?.strip_prefix('/')?;
         self.crds
             .iter()
+            .chain(&self.older)
             .find(|crd| crd.kind == kind && crd.version == version)
     }
 
@@ -362,13 +387,73 @@ fn community() -> Schema {
     object([Property::new("communities", list(alias))])
 }
 
-fn peer(target: Release) -> Schema {
-    let since = |minor, patch| target >= Release::new(minor, patch);
-    let asn = |wide: bool, min| Schema::Int {
+/// AddressPool, which says itself how it is announced.
+fn address_pool(target: Release, version: &str) -> Schema {
+    let advertisement = object([
+        Property::new("aggregationLength", int32(Some(1), None)).or(Value::Int(32)),
+        Property::new("aggregationLengthV6", int32(None, None)).or(Value::Int(128)),
+        Property::new("communities", list(Schema::Text)),
+        Property::new("localPref", int32(None, None)),
+    ]);
+    let has_buggy = version == "v1beta1" && target >= Release::new(13, 4);
+    object(
+        [
+            Some(Property::new("addresses", list(Schema::Text)).required(true)),
+            Some(Property::new("autoAssign", Schema::Bool).or(Value::Bool(true))),
+            has_buggy.then(|| Property::new("avoidBuggyIPs", Schema::Bool).or(Value::Bool(false))),
+            Some(Property::new("bgpAdvertisements", list(advertisement))),
+            Some(Property::new("protocol", Schema::Choice(&["layer2", "bgp"])).required(true)),
+        ]
+        .into_iter()
+        .flatten(),
+    )
+}
+
+/// An AS number; `wide` where the schema says int64 of it.
+fn asn(wide: bool, min: i64) -> Schema {
+    Schema::Int {
         format: Some(if wide { "int64" } else { "int32" }),
         min: Some(min),
         max: Some(MAX_ASN),
+    }
+}
+
+/// BGPPeer of `v1beta1`. The least number of values of an expression is left out: what the API server itself writes of `Exists` has
+/// none.
+fn old_peer(target: Release) -> Schema {
+    let expression = object([
+        Property::new("key", Schema::Text).required(true),
+        Property::new("operator", Schema::Text).required(true),
+        Property::new("values", list(Schema::Text)).required(true),
+    ]);
+    let selector = object([
+        Property::new("matchExpressions", list(expression)),
+        Property::new("matchLabels", Schema::Texts),
+    ]);
+    let wide = target >= Release::new(16, 0);
+    let port = Schema::Int {
+        format: None,
+        min: Some(0),
+        max: Some(16384),
     };
+    object([
+        Property::new("bfdProfile", Schema::Text),
+        Property::new("ebgpMultiHop", Schema::Bool),
+        Property::new("holdTime", Schema::Text),
+        Property::new("keepaliveTime", Schema::Text),
+        Property::new("myASN", asn(wide, 0)).required(true),
+        Property::new("nodeSelectors", list(selector)),
+        Property::new("password", Schema::Text),
+        Property::new("peerASN", asn(wide, 0)).required(true),
+        Property::new("peerAddress", Schema::Text).required(true),
+        Property::new("peerPort", port),
+        Property::new("routerID", Schema::Text),
+        Property::new("sourceAddress", Schema::Text),
+    ])
+}
+
+fn peer(target: Release) -> Schema {
+    let since = |minor, patch| target >= Release::new(minor, patch);
     let port = Schema::Int {
         format: None,
         min: Some(i64::from(since(15, 0))),

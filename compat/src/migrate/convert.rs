@@ -216,6 +216,7 @@ fn peer(
         bfd_profile: names.profiles.get(profile).unwrap_or(profile).clone(),
         ebgp_multihop: raw.ebgp_multihop.value,
         dual_stack: false,
+        graceful_restart: false,
     })
 }
 

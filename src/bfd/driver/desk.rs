@@ -61,7 +61,7 @@ impl Desk {
         self.stopping.load(Ordering::Acquire)
     }
 
-    pub(super) fn take(&self) -> Taken {
+    pub(super) fn take(&self) -> Vec<(Peer, Option<Params>)> {
         lock(&self.queue).take()
     }
 
@@ -92,27 +92,15 @@ pub(super) struct Queue {
     changes: HashMap<Peer, Option<Params>>,
     /// The same peers, oldest first.
     order: Vec<Peer>,
-    shutdown: bool,
-}
-
-/// What waited.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken {
-    pub(super) changes: Vec<(Peer, Option<Params>)>,
-    pub(super) shutdown: bool,
 }
 
 impl Queue {
     /// Adds a command; whether the queue was empty (whoever takes from it must be woken).
     pub(super) fn push(&mut self, command: Command) -> bool {
-        let was_empty = self.order.is_empty() && !self.shutdown;
+        let was_empty = self.order.is_empty();
         let (peer, change) = match command {
             Command::Session(peer, params) => (peer, Some(params)),
             Command::Gone(peer) => (peer, None),
-            Command::Shutdown => {
-                self.shutdown = true;
-                return was_empty;
-            }
         };
         if self.changes.insert(peer.clone(), change).is_none() {
             self.order.push(peer);
@@ -121,17 +109,14 @@ impl Queue {
     }
 
     /// Everything, oldest first.
-    pub(super) fn take(&mut self) -> Taken {
+    pub(super) fn take(&mut self) -> Vec<(Peer, Option<Params>)> {
         let mut changes = std::mem::take(&mut self.changes);
-        Taken {
-            changes: std::mem::take(&mut self.order)
-                .into_iter()
-                .filter_map(|peer| {
-                    let change = changes.remove(&peer)?;
-                    Some((peer, change))
-                })
-                .collect(),
-            shutdown: std::mem::take(&mut self.shutdown),
-        }
+        std::mem::take(&mut self.order)
+            .into_iter()
+            .filter_map(|peer| {
+                let change = changes.remove(&peer)?;
+                Some((peer, change))
+            })
+            .collect()
     }
 }

@@ -1,4 +1,4 @@
-use super::desk::{Queue, Taken};
+use super::desk::Queue;
 use super::*;
 use crate::bfd::{Params, Peer};
 
@@ -24,16 +24,9 @@ fn of_several_commands_for_a_peer_the_last_counts_and_the_order_stays() {
     assert!(!queue.push(Command::Gone(peer(1))));
     assert!(!queue.push(Command::Gone(peer(2))));
     assert!(!queue.push(Command::Session(peer(2), other)));
-    assert!(!queue.push(Command::Shutdown));
-    assert_eq!(
-        queue.take(),
-        Taken {
-            changes: vec![(peer(2), Some(other)), (peer(1), None)],
-            shutdown: true
-        }
-    );
-    assert_eq!(queue.take(), Taken::default());
-    assert!(queue.push(Command::Shutdown), "wakes again");
+    assert_eq!(queue.take(), [(peer(2), Some(other)), (peer(1), None)]);
+    assert_eq!(queue.take(), []);
+    assert!(queue.push(Command::Gone(peer(2))), "wakes again");
 }
 
 #[test]

@@ -21,12 +21,12 @@ use super::figures::{Dropped, Tally};
 use super::mouth::{Mouth, Ports};
 use super::{FAREWELL, sys};
 use crate::bfd::demux::{Demux, Origin, Place};
-use crate::bfd::random::Random;
 use crate::bfd::session::{Input, Output, Paths, Session};
 use crate::bfd::wire::{Control, ECHO_PORT, Echo, EchoKey, State, TTL, Way};
 use crate::bfd::{Params, Peer, Report};
 use crate::journal::{Level, Record};
 use crate::machine::Machine;
+use crate::random::Random;
 
 /// Packets that one socket gives in one turn: more than the kernel keeps for it, so that all that waited are read; and an end,
 /// so that a flood does not keep timers waiting.
@@ -165,8 +165,7 @@ impl Turns {
     // -- commands
 
     fn commands(&mut self, now: Instant) {
-        let taken = self.desk.take();
-        for (peer, change) in taken.changes {
+        for (peer, change) in self.desk.take() {
             match (change, self.keys.get(&peer).copied()) {
                 (Some(params), Some(key)) if !self.shut => {
                     if let Some(held) = self.sessions.get_mut(&key) {
@@ -180,9 +179,6 @@ impl Turns {
                 // Gone before it came; or too late.
                 (None, None) | (Some(_), _) => {}
             }
-        }
-        if taken.shutdown {
-            self.shut(now);
         }
     }
 

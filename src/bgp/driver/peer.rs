@@ -11,10 +11,10 @@ use tokio_util::task::TaskTracker;
 use super::figures::Slate;
 use super::link::{Happening, Link, Read};
 use super::mailbox::{End, Mail, Mailbox};
-use crate::bgp::backoff::Random;
 use crate::bgp::session::{Input, Output, Session};
 use crate::bgp::{Params, PeerId, Report};
 use crate::machine::Machine as _;
+use crate::random::Random;
 
 /// What the task is given.
 pub(super) struct SetUp {

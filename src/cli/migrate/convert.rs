@@ -1,103 +1,32 @@
 //! `ferrolb migrate convert` and `check`: the same work, with and without an output.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ferrolb_compat::crd::{Dress, Resource, Spec};
 use ferrolb_compat::migrate::{NAMESPACE, Release};
 use ferrolb_compat::yaml::emit;
-use ferrolb_compat::yaml::{Content, Document};
 
+use self::args::ConversionArgs;
+use self::found::{Found, find};
 use super::output::{Layout, Output, Written, is_secret};
 use super::report::{Object, Outcome, ReportArgs, Source, sha256};
-use super::{
-    Auto, BLOCKED, DONE, INVALID, IO, USAGE, parse_kubernetes, parse_mode, parse_release,
-    read_text, refused, shown,
-};
-use crate::cli::check::input::{Format, Located, Missing, Wanted, locate_as};
+use super::{BLOCKED, DONE, INVALID, IO, USAGE};
 use crate::migrate::live::services::{self, Touched};
 use crate::migrate::live::{inventory, plan};
-use crate::migrate::names::Naming;
-use crate::migrate::{
-    Advertisements, Compat, Conversion, Finding, Level, Options, Order, Passwords, convert,
-    is_object_name, note,
-};
+use crate::migrate::{Conversion, Finding, Level, Options, note};
 
-/// What the resources are to be like; for a file and for a cluster.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct FormArgs {
-    /// The release that will read the resources: 0.13 to 0.16 for the last of each, or 0.13.7 and the like [default: 0.16.1]
-    #[arg(long, value_name = "RELEASE", value_parser = parse_release)]
-    target_version: Option<Release>,
-    /// How pools and BFD profiles are named: rfc1123 changes what no resource can be named; upstream as MetalLB's own converter; keep
-    /// refuses instead; map=FILE has lines `old: new`
-    #[arg(long, value_name = "HOW", default_value = "rfc1123", value_parser = parse_naming)]
-    names: NamingWord,
-    /// What the names of all other resources begin with
-    #[arg(long, value_name = "PREFIX", default_value = "", value_parser = parse_prefix)]
-    name_prefix: String,
-    /// Where passwords go: secret (a Secret each), inline (into the peers, as plain text), redact (Secrets without them, to be
-    /// shown to others), external=NAME (a Secret that you make)
-    #[arg(long, value_name = "FORM", default_value = "secret", value_parser = parse_passwords)]
-    password: Passwords,
-    /// Advertisements of one pool that make the same route: one that says what 0.12 did, or each for itself
-    #[arg(long, value_name = "FORM", default_value = "merge", value_enum)]
-    advertisements: AdvertisementForm,
-    /// Leave out names of communities that nothing uses
-    #[arg(long)]
-    prune_unused: bool,
-    /// Codes of findings that do not stop the conversion, as MIG019,MIG020
-    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = parse_code)]
-    allow: Vec<String>,
-}
+mod args;
+mod found;
 
-/// What is converted, and how.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct ConversionArgs {
-    /// The file, or `-` for standard input: a ConfigMap's manifest (YAML or JSON, alone, in a List or among others), the
-    /// configuration itself, or Helm values with configInline (also in a HelmRelease)
-    #[arg(value_name = "INPUT")]
-    input: PathBuf,
-    /// What the file is, where it does not show
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    format: Option<FormatWord>,
-    /// The name of the ConfigMap that the pods read (their --config)
-    #[arg(long, value_name = "NAME")]
-    config_name: Option<String>,
-    #[command(flatten)]
-    form: FormArgs,
-    /// The version of the cluster's Kubernetes, as 1.36: some releases do not work with some versions
-    #[arg(long, value_name = "VERSION", value_parser = parse_kubernetes)]
-    kubernetes_version: Option<u32>,
-    /// Who will speak BGP: native, frr, frr-k8s; auto is native if MetalLB 0.12's native mode takes the configuration, else frr
-    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = parse_mode)]
-    bgp_mode: Auto,
-    /// The namespace of the resources [default: that of the ConfigMap, else metallb-system]
-    #[arg(long, value_name = "NAMESPACE")]
-    namespace: Option<String>,
-    /// The cluster's Services, as `kubectl get services -A -o yaml` or `-o json` writes them: which of them a renamed pool touches
-    #[arg(long, value_name = "FILE")]
-    services: Option<PathBuf>,
-    /// The cluster's nodes, as `kubectl get nodes -o yaml` or `-o json` writes them: which peers share one, which will not announce
-    #[arg(long, value_name = "FILE")]
-    nodes: Option<PathBuf>,
-    /// The order of the resources: what others refer to first, or as MetalLB's own converter
-    #[arg(long, value_name = "ORDER", default_value = "safe", value_enum)]
-    order: OrderWord,
-    /// Write what MetalLB's own converter of this release writes, byte for byte, but for its faults
-    #[arg(long, value_name = "RELEASE", value_parser = parse_release)]
-    compat: Option<Release>,
-    /// With --compat: its faults as well. Nothing is checked then
-    #[arg(long, requires = "compat")]
-    bug_compat: bool,
-}
+pub(super) use args::FormArgs;
+pub(super) use found::{Converted, convert_bare, convert_file, no_config_map};
 
 /// Convert a ConfigMap to custom resources, without loss
 ///
 /// Exits with 0 if it is done, 1 if MetalLB 0.12 would not run the input, 2 if the command line is wrong, 3 if there are findings
-/// as of --fail-on, 4 if the target cannot express the configuration (nothing is written), 6 if a file cannot be read or
-/// written.
+/// as of --fail-on, 4 if the target cannot express the configuration (nothing is written), 6 if a file or the cluster cannot be
+/// read or written.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConvertArgs {
     #[command(flatten)]
@@ -129,288 +58,16 @@ pub(super) struct CheckArgs {
     report: ReportArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FormatWord {
-    /// A ConfigMap's manifest
-    Configmap,
-    /// The configuration itself
-    Data,
-    /// Helm values
-    Helm,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum AdvertisementForm {
-    Merge,
-    OnePerEntry,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum OrderWord {
-    Safe,
-    Upstream,
-}
-
-/// `--names`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum NamingWord {
-    Is(Naming),
-    Map(PathBuf),
-}
-
-fn parse_naming(word: &str) -> Result<NamingWord, String> {
-    Ok(match word {
-        "rfc1123" => NamingWord::Is(Naming::Rfc1123),
-        "upstream" => NamingWord::Is(Naming::Upstream),
-        "keep" => NamingWord::Is(Naming::Keep),
-        word => match word.strip_prefix("map=") {
-            Some(path) if !path.is_empty() => NamingWord::Map(path.into()),
-            _ => return Err("must be rfc1123, upstream, keep or map=FILE".to_owned()),
-        },
-    })
-}
-
-fn parse_prefix(word: &str) -> Result<String, String> {
-    let fits = word.is_empty() || word.len() <= 100 && is_object_name(&format!("{word}peer1"));
-    if fits {
-        Ok(word.to_owned())
-    } else {
-        Err("no name of a resource can begin so".to_owned())
-    }
-}
-
-fn parse_passwords(word: &str) -> Result<Passwords, String> {
-    Ok(match word {
-        "secret" => Passwords::Secret,
-        "inline" => Passwords::Inline,
-        "redact" => Passwords::Redact,
-        word => match word.strip_prefix("external=") {
-            Some(name) if is_object_name(name) => Passwords::External(name.to_owned()),
-            Some(_) => return Err("this is no name of a Secret".to_owned()),
-            None => return Err("must be secret, inline, redact or external=NAME".to_owned()),
-        },
-    })
-}
-
-/// A code that can be allowed: a misspelt one would allow nothing, and nobody would know.
-fn parse_code(word: &str) -> Result<String, String> {
-    crate::migrate::codes::find(word)
-        .map(|code| code.code.to_owned())
-        .ok_or_else(|| "there is no such code: ferrolb migrate explain lists all".to_owned())
-}
-
-/// A file of names: `old: new`.
-fn read_names(path: &Path) -> io::Result<BTreeMap<String, String>> {
-    let text = read_text(path, &mut io::empty())?;
-    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
-    let document = Document::parse(&text).map_err(|error| invalid(error.to_string()))?;
-    let root = document.root().and_then(|root| document.resolved(root));
-    let pairs = match root.map(|root| &root.content) {
-        None => return Ok(BTreeMap::new()),
-        Some(Content::Mapping(pairs)) => pairs,
-        Some(_) => return Err(invalid("it has no lines `old: new`".to_owned())),
-    };
-    let mut names = BTreeMap::new();
-    for (old, new) in pairs {
-        match (document.text(*old), document.text(*new)) {
-            (Some(old), Some(new)) => {
-                names.insert(old.to_owned(), new.to_owned());
-            }
-            _ => return Err(invalid("it has more than lines `old: new`".to_owned())),
-        }
-    }
-    Ok(names)
-}
-
-impl FormArgs {
-    /// The release.
-    pub(super) fn target(&self) -> Release {
-        self.target_version.unwrap_or(Release::NEWEST)
-    }
-
-    /// What does not stop the conversion.
-    pub(super) fn allowed(&self) -> BTreeSet<String> {
-        self.allow.iter().cloned().collect()
-    }
-
-    /// Whether what is made is only to be shown.
-    pub(super) fn is_redacted(&self) -> bool {
-        self.password == Passwords::Redact
-    }
-
-    /// The options of a further command that is to mean the same.
-    pub(super) fn repeated(&self) -> String {
-        let mut words = format!(" --target-version {}", self.target());
-        match &self.names {
-            NamingWord::Is(Naming::Upstream) => words += " --names upstream",
-            NamingWord::Is(Naming::Keep) => words += " --names keep",
-            NamingWord::Is(_) => {}
-            NamingWord::Map(path) => words += &format!(" --names map={}", path.display()),
-        }
-        if !self.name_prefix.is_empty() {
-            words += &format!(" --name-prefix {}", self.name_prefix);
-        }
-        match &self.password {
-            Passwords::Secret => {}
-            Passwords::Inline => words += " --password inline",
-            Passwords::Redact => words += " --password redact",
-            Passwords::External(name) => words += &format!(" --password external={name}"),
-        }
-        if self.advertisements == AdvertisementForm::OnePerEntry {
-            words += " --advertisements one-per-entry";
-        }
-        if self.prune_unused {
-            words += " --prune-unused";
-        }
-        if !self.allow.is_empty() {
-            words += &format!(" --allow {}", self.allow.join(","));
-        }
-        words
-    }
-
-    /// # Errors
-    /// The file of names cannot be read.
-    pub(super) fn options(&self) -> io::Result<Options> {
-        Ok(Options {
-            target: self.target(),
-            passwords: self.password.clone(),
-            advertisements: match self.advertisements {
-                AdvertisementForm::Merge => Advertisements::Merge,
-                AdvertisementForm::OnePerEntry => Advertisements::OnePerEntry,
-            },
-            names: match &self.names {
-                NamingWord::Is(naming) => naming.clone(),
-                NamingWord::Map(path) => Naming::Map(read_names(path).map_err(|error| {
-                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-                })?),
-            },
-            prefix: self.name_prefix.clone(),
-            prune_unused: self.prune_unused,
-            allow: self.allowed(),
-            ..Options::default()
-        })
-    }
-}
-
-impl ConversionArgs {
-    /// # Errors
-    /// The file of names cannot be read.
-    fn options(&self) -> io::Result<Options> {
-        let target = self.form.target_version.or(self.compat);
-        Ok(Options {
-            target: target.unwrap_or(Release::NEWEST),
-            mode: self.bgp_mode.0,
-            kubernetes: self.kubernetes_version,
-            order: match self.order {
-                OrderWord::Safe => Order::Safe,
-                OrderWord::Upstream => Order::Upstream,
-            },
-            compat: self.compat.map(|release| Compat {
-                release,
-                bugs: self.bug_compat,
-            }),
-            ..self.form.options()?
-        })
-    }
-}
-
-/// A configuration that was found and converted.
-pub(super) struct Converted {
-    /// What became of it, with places in the file.
-    pub(super) conversion: Conversion,
-    /// The ConfigMap's namespace.
-    pub(super) namespace: Option<String>,
-    /// The ConfigMap's name.
-    pub(super) name: Option<String>,
-    /// The line of each resource.
-    lines: Vec<Option<usize>>,
-    /// The file has several, and nobody can tell which is meant.
-    is_ambiguous: bool,
-}
-
-impl Converted {
-    /// Of a text that is the configuration.
-    pub(super) fn bare(conversion: Conversion) -> Self {
-        Self {
-            conversion,
-            namespace: None,
-            name: None,
-            lines: Vec::new(),
-            is_ambiguous: false,
-        }
-    }
-
-    fn missing(missing: Missing) -> Self {
-        let mut diagnostic = missing.diagnostic;
-        let is_ambiguous = diagnostic.code == "several-configs";
-        if matches!(diagnostic.code, "no-config-key" | "no-config") {
-            diagnostic.code = "MIG043";
-        }
-        Self {
-            conversion: refused(diagnostic),
-            namespace: None,
-            name: None,
-            lines: Vec::new(),
-            is_ambiguous,
-        }
-    }
-}
-
-/// Finds the configuration in a file and converts it.
-pub(super) fn convert_file(text: &str, wanted: &Wanted<'_>, options: &Options) -> Converted {
-    let located = match locate_as(text, wanted) {
-        Ok(located) => located,
-        Err(missing) => return Converted::missing(*missing),
-    };
-    let mut conversion = convert(located.source(text), options);
-    surround(&mut conversion, &located, wanted);
-    let lines = located.lines_in_file(text, &conversion.origins);
-    Converted {
-        conversion: super::in_file(conversion, &located, text),
-        namespace: located.namespace,
-        name: located.name,
-        lines,
-        is_ambiguous: false,
-    }
-}
-
-/// What is to say about the ConfigMap itself.
-fn surround(conversion: &mut Conversion, located: &Located, wanted: &Wanted<'_>) {
-    let mut say = |level, code, message: String, help: &str| {
-        conversion.findings.push(note(level, code, message, help));
-    };
-    if let (Some(name), None) = (&located.name, wanted.name)
-        && name != "config"
-    {
-        say(
-            Level::Warning,
-            "MIG043",
-            format!(
-                "the ConfigMap's name is {name:?}, and MetalLB's pods read `config` unless they have --config"
-            ),
-            "say with --config-name which one they read",
-        );
-    }
-}
-
-/// The objects of a file.
-fn read_objects(path: &Path) -> io::Result<Vec<serde_json::Value>> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let text = read_text(path, &mut io::empty()).map_err(named)?;
-    inventory::objects(&text)
-        .map_err(|error| named(io::Error::new(io::ErrorKind::InvalidData, error)))
-}
-
-/// What is to say about the Services and nodes of a cluster, where files of them are given.
-fn inventories(
+/// What is to say about the Services and nodes of a cluster, where they are known.
+fn concerned(
     args: &ConversionArgs,
     nodes: &[inventory::Node],
+    services: &[inventory::Service],
     target: Release,
     conversion: &mut Conversion,
-) -> io::Result<Vec<Touched>> {
+) -> Vec<Touched> {
     let Some(config) = &conversion.config else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let mut findings = Vec::new();
     for remark in plan::nodes(nodes, config, target) {
@@ -420,19 +77,11 @@ fn inventories(
         };
         findings.push(note(level, remark.code, remark.message, &remark.help));
     }
-    let mut touched = Vec::new();
-    if let Some(path) = &args.services {
-        let objects = read_objects(path)?;
-        let services: Vec<_> = objects
-            .iter()
-            .filter_map(inventory::Service::read)
-            .collect();
-        touched = services::touched(config, &conversion.renames, &services, target);
-        for one in &touched {
-            let message = format!("the Service {} {}", one.key, one.how);
-            let help = one.how.help(&one.key);
-            findings.push(note(one.how.level(), one.how.code(), message, &help));
-        }
+    let touched = services::touched(config, &conversion.renames, services, target);
+    for one in &touched {
+        let message = format!("the Service {} {}", one.key, one.how);
+        let help = one.how.help(&one.key);
+        findings.push(note(one.how.level(), one.how.code(), message, &help));
     }
     if findings
         .iter()
@@ -441,7 +90,7 @@ fn inventories(
         conversion.resources = None;
     }
     conversion.findings.extend(findings);
-    Ok(touched)
+    touched
 }
 
 /// What a command line asks for, read.
@@ -460,47 +109,26 @@ fn ask(
     stdin: &mut dyn Read,
     stderr: &mut dyn Write,
 ) -> io::Result<Result<Asked, u8>> {
-    let mut options = match args.options() {
-        Ok(options) => options,
-        Err(error) => {
-            writeln!(stderr, "error: cannot read {error}")?;
+    let Found {
+        source,
+        mut converted,
+        nodes,
+        services,
+        options,
+    } = match find(args, stdin)? {
+        Ok(found) => found,
+        Err(why) => {
+            writeln!(stderr, "error: {why}")?;
             return Ok(Err(IO));
         }
     };
-    let nodes = match args.nodes.as_deref().map(read_objects).transpose() {
-        Ok(objects) => objects.unwrap_or_default(),
-        Err(error) => {
-            writeln!(stderr, "error: cannot read {error}")?;
-            return Ok(Err(IO));
-        }
-    };
-    let nodes: Vec<_> = nodes.iter().map(inventory::Node::read).collect();
-    options.nodes = nodes.iter().map(|node| node.labels.clone()).collect();
-    let name = shown(&args.input);
-    let text = match read_text(&args.input, stdin) {
-        Ok(text) => text,
-        Err(error) => {
-            writeln!(stderr, "error: cannot read {name}: {error}")?;
-            return Ok(Err(IO));
-        }
-    };
-    let wanted = Wanted {
-        format: args.format.map(|word| match word {
-            FormatWord::Configmap => Format::ConfigMap,
-            FormatWord::Data => Format::Data,
-            FormatWord::Helm => Format::Helm,
-        }),
-        name: args.config_name.as_deref(),
-    };
-    let mut converted = convert_file(&text, &wanted, &options);
-    let conversion = &mut converted.conversion;
-    let touched = match inventories(args, &nodes, options.target, conversion) {
-        Ok(touched) => touched,
-        Err(error) => {
-            writeln!(stderr, "error: cannot read {error}")?;
-            return Ok(Err(IO));
-        }
-    };
+    let touched = concerned(
+        args,
+        &nodes,
+        &services,
+        options.target,
+        &mut converted.conversion,
+    );
     let own = converted.namespace.clone();
     if let (Some(wanted), Some(own)) = (&args.namespace, &own)
         && wanted != own
@@ -514,7 +142,7 @@ fn ask(
     }
     let namespace = args.namespace.clone().or(own);
     Ok(Ok(Asked {
-        sources: vec![Source { name, text }],
+        sources: vec![source],
         options,
         converted,
         namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),

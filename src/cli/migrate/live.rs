@@ -12,38 +12,66 @@ use std::path::PathBuf;
 
 use ferrolb_compat::crd::{Resource, Spec};
 use ferrolb_compat::migrate::Release;
-use serde_json::json;
 
-use super::convert::{FormArgs, convert_file};
-use super::report::{FailOn, say, word};
+use super::convert::{FormArgs, convert_bare, convert_file, no_config_map};
+use super::report::{FailOn, fold, word};
 use super::{Auto, BLOCKED, DONE, FINDINGS, INVALID, IO, USAGE, parse_mode, read_text, shown};
-use crate::cli::VERSION;
 use crate::cli::check::input::Wanted as Looked;
 use crate::cluster::kubernetes::session::{Refused, Session};
 use crate::config::Config;
 use crate::migrate::live::changes::{Changes, Hindrance, Wanted, changes};
-use crate::migrate::live::inventory::{Inventory, objects};
+use crate::migrate::live::inventory::{Inventory, SETTINGS};
 use crate::migrate::live::services::{Touched, touched};
-use crate::migrate::live::{FIELD_MANAGER, Kind, inventory, plan, text};
-use crate::migrate::{BgpMode, Conversion, Level, Options, Source, convert};
+use crate::migrate::live::{FIELD_MANAGER, Kind, inventory, text};
+use crate::migrate::{BgpMode, Conversion, Level, Options};
 
 mod apply;
 mod diff;
 mod file;
+mod plan;
 mod read;
 mod rollback;
 mod services;
 #[cfg(test)]
 mod tests;
+mod told;
 
-pub(super) use apply::ApplyArgs;
-pub(super) use rollback::RollbackArgs;
+use told::{Told, tell};
 
 /// Applying or rolling back stopped half-way; it can be gone on with, or undone.
 pub const HALF_WAY: u8 = 7;
 
 /// `User-Agent`.
 const USER_AGENT: &str = concat!("ferrolb-migrate/", env!("CARGO_PKG_VERSION"));
+
+/// The commands that talk to a cluster.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub(super) enum LiveCommand {
+    Plan(Box<plan::PlanArgs>),
+    Services(Box<services::ServicesArgs>),
+    Diff(Box<diff::DiffArgs>),
+    Apply(Box<apply::ApplyArgs>),
+    Rollback(rollback::RollbackArgs),
+}
+
+/// Runs a command and returns the exit status.
+///
+/// # Errors
+/// The report could not be written.
+pub(super) fn run(
+    command: &LiveCommand,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> io::Result<u8> {
+    talk(stdout, stderr, async |outputs| match command {
+        LiveCommand::Plan(args) => plan::run(args, stdin, outputs).await,
+        LiveCommand::Services(args) => services::run(args, stdin, outputs).await,
+        LiveCommand::Diff(args) => diff::run(args, stdin, outputs).await,
+        LiveCommand::Apply(args) => apply::run(args, stdin, outputs).await,
+        LiveCommand::Rollback(args) => rollback::run(args, stdin, outputs).await,
+    })
+}
 
 /// Who is asked.
 #[derive(Debug, Clone, clap::Args)]
@@ -84,44 +112,6 @@ pub(super) struct LiveArgs {
     /// How to report on standard output
     #[arg(long, value_name = "FORM", default_value = "text", value_enum)]
     report: Report,
-}
-
-/// Say what a migration would do with this cluster, in which order, and whom it touches
-///
-/// Reads the cluster and changes nothing. Exits with 0 if it is done, 1 if MetalLB 0.12 would not run the input, 2 if the command line
-/// is wrong, 3 if there are findings as of --fail-on, 4 if the target cannot express the configuration, 6 if the cluster or a
-/// file cannot be read.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct PlanArgs {
-    #[command(flatten)]
-    live: LiveArgs,
-}
-
-/// Say which Services a migration touches: renamed pools, addresses that no pool has, contradictions
-///
-/// Exits with 0 if it is done, 1 if MetalLB 0.12 would not run the input, 2 if the command line is wrong, 3 if there are findings as
-/// of --fail-on, 4 if the target cannot express the configuration, 5 with --kept if a Service has not the addresses that it
-/// had, 6 if the cluster or a file cannot be read.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct ServicesArgs {
-    #[command(flatten)]
-    live: LiveArgs,
-    /// The Services, as `kubectl get services -A -o yaml` or `-o json` writes them, instead of the cluster's; needs INPUT
-    #[arg(long, value_name = "FILE", requires = "input")]
-    services: Option<PathBuf>,
-    /// Compare the Services' addresses with those of a rollback file, which apply writes
-    #[arg(long, value_name = "ROLLBACK_FILE", conflicts_with = "services")]
-    kept: Option<PathBuf>,
-}
-
-/// Compare the cluster's resources with what convert gives
-///
-/// Exits with 0 if they say the same, 1 if MetalLB 0.12 would not run the input, 2 if the command line is wrong, 4 if the target cannot
-/// express the configuration, 5 if they differ, 6 if the cluster or a file cannot be read.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct DiffArgs {
-    #[command(flatten)]
-    live: LiveArgs,
 }
 
 /// Why a command ends before its end.
@@ -247,14 +237,13 @@ fn converted(
         }
         None => {
             let name = format!("configmap {}/{}", args.namespace, args.config_name);
-            let Some(map) = &inventory.config_map else {
-                let help = "name it with --namespace and --config-name, or give a file";
-                let what = format!("there is no {name} ({help})");
+            if inventory.config_map.is_none() {
+                let what = no_config_map(&args.namespace, &args.config_name);
                 return Err(Stop::Because(IO, what));
-            };
+            }
             // Upstream: a ConfigMap without the key is an empty configuration.
-            let text = map.pointer("/data/config").and_then(|text| text.as_str());
-            let conversion = convert(Source::Text(text.unwrap_or_default()), &options);
+            let text = inventory.config().unwrap_or_default();
+            let conversion = convert_bare(text, inventory.settings(), &options);
             (name, conversion)
         }
     };
@@ -293,8 +282,8 @@ fn findings(
     least: Level,
 ) -> io::Result<()> {
     let told = conversion.findings.iter();
-    told.filter(|finding| finding.level >= least)
-        .try_for_each(|finding| say(out, name, finding))
+    let told = told.filter(|finding| finding.level >= least);
+    fold(out, told.map(|finding| (name, finding)))
 }
 
 /// `--report`.
@@ -368,8 +357,8 @@ fn wanted<'w>(
     }
 }
 
-/// Runs a command that talks to a server, and says why it ended.
-fn run<'c>(
+/// Does what talks to a server, and says why it ended.
+fn talk<'c>(
     stdout: &'c mut dyn Write,
     stderr: &'c mut dyn Write,
     command: impl AsyncFnOnce(&mut Outputs<'c>) -> Result<u8, Stop>,
@@ -394,273 +383,6 @@ fn run<'c>(
     Ok(status)
 }
 
-/// `ferrolb migrate plan`.
-pub(super) fn run_plan(
-    args: &PlanArgs,
-    stdin: &mut dyn Read,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> io::Result<u8> {
-    run(stdout, stderr, async |outputs| {
-        let args = &args.live;
-        let session = connect(&args.cluster).await?;
-        let situation = situation(args, &session, Level::Info, stdin, outputs).await?;
-        let allow = args.allowed();
-        let wanted = wanted(args, &situation.converted, &situation.touched, &allow);
-        let mode = situation.converted.mode;
-        let plan = plan::plan(&plan::Situation {
-            inventory: &situation.inventory,
-            wanted: &wanted,
-            changes: &situation.changes,
-            mode,
-            config_name: &args.config_name,
-            options: &args.repeated(mode),
-        });
-        match args.report {
-            Report::Text => show_plan(outputs, args, &session, &situation, &plan)?,
-            _ => {
-                let report = plan_json(args, &session, &situation, &plan);
-                writeln!(outputs.out, "{report}")?;
-            }
-        }
-        let levels = plan.remarks.iter().map(|remark| remark.level);
-        let levels = levels.chain(situation.touched.iter().map(|touched| touched.how.level()));
-        let worst = levels.chain(situation.converted.conversion.worst()).max();
-        Ok(args.status(worst))
-    })
-}
-
-fn show_plan(
-    outputs: &mut Outputs<'_>,
-    args: &LiveArgs,
-    session: &Session,
-    situation: &Situation,
-    plan: &plan::Plan,
-) -> io::Result<()> {
-    let Situation {
-        inventory,
-        converted,
-        ..
-    } = situation;
-    let out = &mut outputs.out;
-    writeln!(
-        out,
-        "cluster   {}, Kubernetes {}, namespace {}",
-        session.server, session.version, inventory.namespace
-    )?;
-    for program in &inventory.programs {
-        writeln!(
-            out,
-            "today     {}, {}, {} of {} running",
-            program.workload, program.image, program.running, program.wanted
-        )?;
-    }
-    let (pools, peers) = (converted.config.pools.len(), converted.config.peers.len());
-    writeln!(out, "config    {pools} pools, {peers} peers")?;
-    writeln!(
-        out,
-        "target    MetalLB {}, BGP mode {}",
-        args.target(),
-        converted.mode
-    )?;
-    let served = inventory.services.len();
-    writeln!(
-        out,
-        "services  {served} of type LoadBalancer, {} with an address",
-        plan.endangered.len()
-    )?;
-    for what in &inventory.unread {
-        writeln!(out, "not read  {what}")?;
-    }
-    for remark in &plan.remarks {
-        write!(
-            out,
-            "{} {}: {}",
-            word(remark.level),
-            remark.code,
-            remark.message
-        )?;
-        if remark.help.is_empty() {
-            writeln!(out)?;
-        } else {
-            writeln!(out, " ({})", remark.help)?;
-        }
-    }
-    for (index, step) in plan.steps.iter().enumerate() {
-        writeln!(
-            out,
-            "\n{}. [{}] {}",
-            index + 1,
-            step.state.as_str(),
-            step.title
-        )?;
-        for note in &step.notes {
-            writeln!(out, "   {note}")?;
-        }
-        for command in &step.commands {
-            writeln!(out, "   $ {command}")?;
-        }
-    }
-    if !plan.endangered.is_empty() {
-        writeln!(
-            out,
-            "\nIf the new controller came before the resources (step 7 before step 4), these would lose their addresses:"
-        )?;
-        for (service, addresses) in plan.endangered.iter().take(SHOWN) {
-            writeln!(out, "   {service}  {}", addresses.join(", "))?;
-        }
-        let more = plan.endangered.len().saturating_sub(SHOWN);
-        if more > 0 {
-            writeln!(
-                out,
-                "   and {more} more: ferrolb migrate plan --report json"
-            )?;
-        }
-    }
-    Ok(())
-}
-
-/// The most Services that a text lists.
-const SHOWN: usize = 20;
-
-fn plan_json(
-    args: &LiveArgs,
-    session: &Session,
-    situation: &Situation,
-    plan: &plan::Plan,
-) -> serde_json::Value {
-    let steps: Vec<_> = plan
-        .steps
-        .iter()
-        .enumerate()
-        .map(|(index, step)| {
-            json!({"number": index + 1, "title": step.title, "state": step.state.as_str(),
-                "notes": step.notes, "commands": step.commands})
-        })
-        .collect();
-    let remarks = plan.remarks.iter().map(|remark| {
-        json!({"code": remark.code, "severity": word(remark.level), "message": remark.message, "fix": remark.help})
-    });
-    let diagnostics = situation.converted.conversion.findings.iter().map(|finding| {
-        let diagnostic = &finding.diagnostic;
-        json!({"code": diagnostic.code, "severity": word(finding.level), "line": diagnostic.line,
-            "column": diagnostic.column, "path": diagnostic.path, "message": diagnostic.message,
-            "fix": diagnostic.help})
-    });
-    let programs: Vec<_> = situation
-        .inventory
-        .programs
-        .iter()
-        .map(|program| {
-            json!({"workload": program.workload, "image": program.image, "pods": program.running})
-        })
-        .collect();
-    let endangered: Vec<_> = plan
-        .endangered
-        .iter()
-        .map(|(service, addresses)| json!({"service": service, "addresses": addresses}))
-        .collect();
-    json!({
-        "tool": format!("ferrolb {VERSION}"),
-        "target": args.target().to_string(),
-        "bgpMode": situation.converted.mode.as_str(),
-        "cluster": {"server": session.server, "kubernetes": session.version,
-            "namespace": situation.inventory.namespace, "programs": programs},
-        "steps": steps,
-        "services": services::json(&situation.touched),
-        "endangered": endangered,
-        "unread": situation.inventory.unread,
-        "diagnostics": diagnostics.chain(remarks).collect::<Vec<_>>(),
-    })
-}
-
-/// `ferrolb migrate services`.
-pub(super) fn run_services(
-    args: &ServicesArgs,
-    stdin: &mut dyn Read,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> io::Result<u8> {
-    run(stdout, stderr, async |outputs| {
-        let live = &args.live;
-        if let Some(path) = &args.kept {
-            return services::kept(live, path, outputs).await;
-        }
-        let inventory = match &args.services {
-            Some(path) => {
-                let name = shown(path);
-                let text = read_text(path, stdin)
-                    .map_err(|error| Stop::Because(IO, format!("cannot read {name}: {error}")))?;
-                let objects = objects(&text)
-                    .map_err(|error| Stop::Because(IO, format!("cannot read {name}: {error}")))?;
-                Inventory {
-                    services: objects
-                        .iter()
-                        .filter_map(inventory::Service::read)
-                        .collect(),
-                    ..Inventory::default()
-                }
-            }
-            None => {
-                let session = connect(&live.cluster).await?;
-                let inventory =
-                    read::inventory(&session, &live.namespace, &live.config_name).await?;
-                read::must_have(&inventory, &["services"])?;
-                inventory
-            }
-        };
-        let converted = converted(live, &inventory, Level::Warning, stdin, outputs)?;
-        let touched = touched(
-            &converted.config,
-            &converted.conversion.renames,
-            &inventory.services,
-            live.target(),
-        );
-        services::show(live, &inventory, &touched, outputs)?;
-        let worst = touched.iter().map(|touched| touched.how.level()).max();
-        Ok(live.status(worst))
-    })
-}
-
-/// `ferrolb migrate diff`.
-pub(super) fn run_diff(
-    args: &DiffArgs,
-    stdin: &mut dyn Read,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> io::Result<u8> {
-    run(stdout, stderr, async |outputs| {
-        let live = &args.live;
-        let session = connect(&live.cluster).await?;
-        let situation = situation(live, &session, Level::Warning, stdin, outputs).await?;
-        diff::run(live, &session, &situation, outputs).await
-    })
-}
-
-/// `ferrolb migrate apply`.
-pub(super) fn run_apply(
-    args: &ApplyArgs,
-    stdin: &mut dyn Read,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> io::Result<u8> {
-    run(stdout, stderr, async |outputs| {
-        apply::run(args, stdin, outputs).await
-    })
-}
-
-/// `ferrolb migrate rollback`.
-pub(super) fn run_rollback(
-    args: &RollbackArgs,
-    stdin: &mut dyn Read,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> io::Result<u8> {
-    run(stdout, stderr, async |outputs| {
-        rollback::run(args, stdin, outputs).await
-    })
-}
-
 /// The cluster's resources of MetalLB with their Secrets, as manifests.
 ///
 /// # Errors
@@ -669,12 +391,12 @@ pub(super) fn cluster_resources(
     args: &ClusterArgs,
     namespace: &str,
 ) -> io::Result<Result<String, String>> {
-    text_of(args, async |session| {
+    read_of(args, async |session| {
         read::resources(session, namespace).await
     })
 }
 
-/// The text of the cluster's ConfigMap.
+/// The texts of the cluster's ConfigMap: the configuration, and the settings if it has some.
 ///
 /// # Errors
 /// The inner one: why it cannot be read, for people.
@@ -682,33 +404,46 @@ pub(super) fn cluster_config(
     args: &ClusterArgs,
     namespace: &str,
     name: &str,
-) -> io::Result<Result<String, String>> {
-    text_of(args, async |session| {
+) -> io::Result<Result<(String, Option<String>), String>> {
+    read_of(args, async |session| {
         let map = session.get(&read::config_maps(namespace), name).await?;
         let Some(map) = map else {
-            let what = format!(
-                "there is no configmap {namespace}/{name} (name it with --namespace and --config-name, or give a file)"
-            );
-            return Err(Stop::Because(IO, what));
+            return Err(Stop::Because(IO, no_config_map(namespace, name)));
         };
-        Ok(text(&map, "/data/config").to_owned())
+        let settings = map.pointer(SETTINGS).and_then(|text| text.as_str());
+        let settings = settings.map(str::to_owned);
+        Ok((text(&map, "/data/config").to_owned(), settings))
     })
 }
 
-fn text_of(
+/// The cluster, as far as a conversion looks at it.
+///
+/// # Errors
+/// The inner one: why it cannot be read, for people.
+pub(super) fn cluster_inventory(
     args: &ClusterArgs,
-    read: impl AsyncFnOnce(&Session) -> Result<String, Stop>,
-) -> io::Result<Result<String, String>> {
+    namespace: &str,
+    config_name: &str,
+) -> io::Result<Result<Inventory, String>> {
+    read_of(args, async |session| {
+        read::inventory(session, namespace, config_name).await
+    })
+}
+
+fn read_of<T>(
+    args: &ClusterArgs,
+    read: impl AsyncFnOnce(&Session) -> Result<T, Stop>,
+) -> io::Result<Result<T, String>> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut text = None;
-    run(&mut out, &mut err, async |_| {
+    let mut found = None;
+    talk(&mut out, &mut err, async |_| {
         let session = connect(args).await?;
-        text = Some(read(&session).await?);
+        found = Some(read(&session).await?);
         Ok(DONE)
     })?;
     let said = String::from_utf8_lossy(&err).trim_end().to_owned();
     let said = said.strip_prefix("error: ").unwrap_or(&said).to_owned();
-    Ok(text.ok_or(said))
+    Ok(found.ok_or(said))
 }
 
 /// Says what stands against it; the status if something does.
@@ -733,13 +468,24 @@ fn confirm(question: &str, stdin: &mut dyn Read, outputs: &mut Outputs<'_>) -> R
     use std::io::IsTerminal as _;
     if !io::stdin().is_terminal() {
         let why = "nobody is there to be asked: say --yes, or look first with --dry-run";
-        return Err(Stop::Because(super::USAGE, why.to_owned()));
+        return Err(Stop::Because(USAGE, why.to_owned()));
     }
+    ask(question, stdin, outputs)
+}
+
+/// Asks somebody; whatever is not yes is no.
+fn ask(question: &str, stdin: &mut dyn Read, outputs: &mut Outputs<'_>) -> Result<(), Stop> {
+    /// What is longer is no answer.
+    const LONGEST: usize = 16;
     write!(outputs.err, "{question} [y/N] ")?;
     outputs.err.flush()?;
-    let mut answer = [0; 1];
-    let read = stdin.read(&mut answer)?;
-    if read == 1 && answer.eq_ignore_ascii_case(b"y") {
+    let mut answer = Vec::new();
+    let mut octet = [0; 1];
+    while answer.len() < LONGEST && stdin.read(&mut octet)? == 1 && octet != *b"\n" {
+        answer.extend(octet);
+    }
+    let answer = answer.trim_ascii().to_ascii_lowercase();
+    if matches!(answer.as_slice(), b"y" | b"yes") {
         return Ok(());
     }
     writeln!(outputs.err, "nothing was changed")?;

@@ -24,6 +24,9 @@ pub(super) enum Layout {
     SplitDir,
     /// The same with a kustomization.yaml
     Kustomize,
+    /// Values for Helm, to be given after the old ones: without configInline, with the BGP implementation, and with the resources for
+    /// charts that deploy objects of their values (extraDeploy)
+    HelmValues,
 }
 
 impl Layout {
@@ -57,6 +60,13 @@ pub(super) enum Written {
     File(String),
     /// Files of a folder: names and contents.
     Folder(Vec<(String, String)>),
+    /// Values for Helm.
+    Values {
+        /// The file.
+        text: String,
+        /// The resources in it, as a manifest.
+        list: String,
+    },
 }
 
 impl Output<'_> {
@@ -70,15 +80,49 @@ impl Output<'_> {
         )
     }
 
-    fn document(&self, index: usize, resource: &Resource) -> String {
-        let mut out = String::new();
-        let comment = self
-            .comments
-            .as_ref()
-            .and_then(|comments| comments.get(index));
-        if let Some(Some(comment)) = comment {
-            out.push_str(&format!("# {comment}\n"));
+    /// The line above a resource that says where it comes from.
+    fn comment(&self, index: usize) -> String {
+        let comments = self.comments.as_ref();
+        match comments.and_then(|comments| comments.get(index)) {
+            Some(Some(comment)) => format!("# {comment}\n"),
+            Some(None) | None => String::new(),
         }
+    }
+
+    /// Values for Helm: one file takes a key of an earlier one away by giving it no value.
+    fn values(&self) -> Written {
+        let mut items = String::new();
+        for (index, resource) in self.resources.iter().enumerate() {
+            items.push_str(&self.comment(index));
+            let manifest = resource.manifest(self.namespace, Dress::default());
+            emit::write(&mut items, &Value::List(vec![manifest]));
+        }
+        let mut text = self.header();
+        text.push_str(
+            "# For helm upgrade, after the old values: -f OLD -f THIS\nconfigInline: null\n",
+        );
+        let list = if items.is_empty() {
+            text.push_str("extraDeploy: []\n");
+            String::new()
+        } else {
+            text.push_str(&format!("extraDeploy:\n{items}"));
+            format!("apiVersion: v1\nkind: List\nitems:\n{items}")
+        };
+        // Without a BGP implementation nothing is known to be kept.
+        if let Some(mode) = self.mode {
+            let enabled = |mine: BgpMode| Value::map([("enabled", Value::Bool(mode == mine))]);
+            if self.target >= Release::new(14, 0) {
+                let frr_k8s = enabled(BgpMode::FrrK8s);
+                emit::write(&mut text, &Value::map([("frrk8s", frr_k8s)]));
+            }
+            let frr = Value::map([("frr", enabled(BgpMode::Frr))]);
+            emit::write(&mut text, &Value::map([("speaker", frr)]));
+        }
+        Written::Values { text, list }
+    }
+
+    fn document(&self, index: usize, resource: &Resource) -> String {
+        let mut out = self.comment(index);
         emit::write(
             &mut out,
             &resource.manifest(self.namespace, Dress::default()),
@@ -105,6 +149,7 @@ impl Output<'_> {
                 }
                 Written::File(out)
             }
+            Layout::HelmValues => self.values(),
             Layout::Json => {
                 let items = self
                     .resources
@@ -165,14 +210,16 @@ fn json(value: &Value) -> serde_json::Value {
 
 impl Written {
     /// The texts that hold resources.
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let (file, folder) = match self {
-            Self::File(text) => (Some(text.as_str()), None),
-            Self::Folder(files) => (None, Some(files)),
-        };
-        let files = folder.into_iter().flatten();
-        let files = files.filter(|(name, _)| name != "kustomization.yaml");
-        file.into_iter().chain(files.map(|(_, text)| text.as_str()))
+    fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::File(text) => vec![text],
+            Self::Folder(files) => files
+                .iter()
+                .filter(|(name, _)| name != "kustomization.yaml")
+                .map(|(_, text)| text.as_str())
+                .collect(),
+            Self::Values { list, .. } => vec![list.as_str()],
+        }
     }
 
     /// What an API server of the target would refuse of it, or would read otherwise than it was meant.
@@ -188,6 +235,13 @@ impl Written {
             kubernetes,
         };
         let (mut faults, mut found) = (Vec::new(), Vec::new());
+        if let Self::Values { list, .. } = self
+            && list.contains("{{")
+        {
+            faults.push(
+                "a value has {{, which Helm takes for the beginning of a template".to_owned(),
+            );
+        }
         for text in self.texts() {
             let documents = match Document::parse_all(text) {
                 Ok(documents) => documents,
@@ -226,11 +280,13 @@ impl Written {
             None => None,
         };
         match self {
-            Self::File(text) if path == Path::new("-") => {
+            Self::File(text) | Self::Values { text, .. } if path == Path::new("-") => {
                 stdout.write_all(text.as_bytes())?;
                 stdout.flush()?;
             }
-            Self::File(text) => atomic::write(path, text.as_bytes(), MODE)?,
+            Self::File(text) | Self::Values { text, .. } => {
+                atomic::write(path, text.as_bytes(), MODE)?;
+            }
             Self::Folder(files) => atomic::write_folder(path, files, MODE)?,
         }
         prepared.map_or(Ok(()), atomic::Prepared::commit)

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no password is in a report: findings hold none, and objects are told of by their digests, Secrets not even so.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -150,6 +151,41 @@ pub(super) fn say(out: &mut dyn Write, name: &str, finding: &Finding) -> io::Res
     }
 }
 
+/// Findings of one code that are shown to people: who has more knows what it is about.
+const SHOWN: usize = 20;
+
+/// A line for each finding. What is no error and is said often is said so often, and then how often more.
+pub(super) fn fold<'f>(
+    out: &mut dyn Write,
+    findings: impl Iterator<Item = (&'f str, &'f Finding)> + Clone,
+) -> io::Result<()> {
+    let mut counts: BTreeMap<(&str, Level, &str), (usize, usize)> = BTreeMap::new();
+    let key =
+        |(name, finding): (&'f str, &'f Finding)| (finding.diagnostic.code, finding.level, name);
+    for one in findings.clone() {
+        counts.entry(key(one)).or_default().0 += 1;
+    }
+    for (name, finding) in findings {
+        let Some((all, said)) = counts.get_mut(&key((name, finding))) else {
+            continue;
+        };
+        *said += 1;
+        // A line that says that there is one more is as long as the one.
+        let is_whole = finding.level >= Level::Blocked || *all <= SHOWN + 1;
+        if is_whole || *said <= SHOWN {
+            say(out, name, finding)?;
+        } else if said == all {
+            let more = *all - SHOWN;
+            let (level, code) = (word(finding.level), finding.diagnostic.code);
+            writeln!(
+                out,
+                "{name}: {level} {code}: {more} more (all of them: --report json)"
+            )?;
+        }
+    }
+    Ok(())
+}
+
 impl ReportArgs {
     /// Reports, and returns the exit status.
     ///
@@ -196,9 +232,12 @@ impl Outcome<'_> {
 
     /// A line for each finding, then what became of it.
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        for finding in self.findings {
-            say(out, self.name_of(finding), finding)?;
-        }
+        fold(
+            out,
+            self.findings
+                .iter()
+                .map(|finding| (self.name_of(finding), finding)),
+        )?;
         for rename in self.renames {
             writeln!(
                 out,

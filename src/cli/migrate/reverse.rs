@@ -13,6 +13,7 @@ use super::{Auto, BLOCKED, DONE, IO, USAGE, atomic, parse_mode, parse_release, r
 use crate::config::error::{Diagnostic, Key, Severity};
 use crate::migrate::reverse::{ReverseOptions, Reversed, reverse};
 use crate::migrate::{Finding, Level};
+use crate::view::SETTINGS_KEY;
 
 /// Make a ConfigMap of MetalLB 0.12 of custom resources
 ///
@@ -21,7 +22,8 @@ use crate::migrate::{Finding, Level};
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ReverseArgs {
     /// Files of resources, or `-` for standard input: manifests (many documents, Lists), also as `kubectl get -o yaml` or `-o json` writes
-    /// them; `cluster` for those of the cluster, with their Secrets
+    /// them, BGPPeers of v1beta1 and AddressPools of v1alpha1 and v1beta1 among them; `cluster` for those of the cluster, with their
+    /// Secrets
     #[arg(value_name = "CRS", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -35,7 +37,7 @@ pub(super) struct ReverseArgs {
     /// What to write: the ConfigMap's manifest, or the configuration itself
     #[arg(long, value_name = "FORM", default_value = "configmap", value_enum)]
     output: Form,
-    /// The release that reads the resources [default: 0.16.1]
+    /// The release that reads the resources [default: 0.16.1; with AddressPools 0.14.2, the last that has them]
     #[arg(long, value_name = "RELEASE", value_parser = parse_release)]
     target_version: Option<Release>,
     /// Who speaks BGP: native, frr, frr-k8s; auto is native if MetalLB 0.12's native mode takes the configuration, else frr
@@ -111,6 +113,8 @@ pub(super) fn run(
         lossy: args.lossy,
         keep_names: args.keep_names,
         namespace: args.namespace.clone(),
+        // The configuration alone has no place for what stands beside it.
+        without_settings: args.output == Form::Data,
     };
     let reversed = match parse(&sources) {
         Ok(files) => reverse(&files, &options),
@@ -125,11 +129,15 @@ pub(super) fn run(
         .or_else(|| reversed.namespace.clone());
     let namespace = namespace.unwrap_or_else(|| NAMESPACE.to_owned());
     let mut summary = Vec::new();
-    let target = args.target_version.unwrap_or(Release::NEWEST);
+    let target = reversed.target.or(args.target_version);
+    let target = target.unwrap_or(Release::NEWEST);
     let (result, code) = if let Some(text) = &reversed.text {
         let file = match args.output {
             Form::Data => text.clone(),
-            Form::Configmap => config_map(&namespace, &args.config_name, text),
+            Form::Configmap => {
+                let settings = reversed.settings.as_deref();
+                config_map(&namespace, &args.config_name, text, settings)
+            }
         };
         let to_stdout = args.output_file == Path::new("-");
         let written = if to_stdout {
@@ -217,7 +225,10 @@ pub(super) fn parse(sources: &[Source]) -> Result<Vec<Vec<Document>>, Vec<Findin
 }
 
 /// The ConfigMap's manifest.
-fn config_map(namespace: &str, name: &str, text: &str) -> String {
+fn config_map(namespace: &str, name: &str, text: &str, settings: Option<&str>) -> String {
+    let config = ("config".to_owned(), Value::text(text));
+    let settings = settings.map(|text| (SETTINGS_KEY.to_owned(), Value::text(text)));
+    let data = std::iter::once(config).chain(settings).collect();
     let metadata = Value::map([
         ("name", Value::text(name)),
         ("namespace", Value::text(namespace)),
@@ -229,7 +240,7 @@ fn config_map(namespace: &str, name: &str, text: &str) -> String {
             ("apiVersion", Value::text("v1")),
             ("kind", Value::text("ConfigMap")),
             ("metadata", metadata),
-            ("data", Value::map([("config", Value::text(text))])),
+            ("data", Value::Map(data)),
         ]),
     );
     out

@@ -5,8 +5,11 @@ use std::path::Path;
 
 use clap::Parser;
 
-use super::configmaptocrs::{Log, Request, generate};
-use super::{BLOCKED, DIFFERENT, DONE, FINDINGS, INVALID, IO, MigrateArgs, USAGE, run};
+use super::{BLOCKED, DONE, FINDINGS, INVALID, IO, MigrateArgs, USAGE, run};
+
+mod back;
+mod drop_in;
+mod reports;
 
 #[derive(Parser)]
 struct Words {
@@ -104,17 +107,6 @@ fn what_is_refused_leaves_the_previous_file_alone() {
     let nowhere = folder.path().join("no/such/folder.yaml");
     let (code, _, err) = convert(&["-", "-o", nowhere.to_str().unwrap()], LAYER2);
     assert_eq!(code, IO, "{err}");
-}
-
-#[test]
-fn the_report_for_programs_is_one_json_object() {
-    let (code, _, err) = convert(&["-", "--report", "json", "--bgp-mode", "frr"], LAYER2);
-    assert_eq!(code, DONE);
-    let report: serde_json::Value = serde_json::from_str(&err).unwrap();
-    assert_eq!(report["result"], "converted");
-    assert_eq!(report["renames"][0]["to"], "my-pool");
-    assert_eq!(report["diagnostics"][0]["code"], "MIG012");
-    assert_eq!(report["bgpMode"], "frr");
 }
 
 #[test]
@@ -467,6 +459,67 @@ fn layouts_hold_the_same_resources() {
 }
 
 #[test]
+fn helm_values_take_the_old_configuration_away_and_keep_the_bgp_implementation() {
+    let text = format!("{PEERS}{LAYER2}");
+    let values = |words: &[&str]| {
+        let all = [&["-", "--output", "helm-values"], words].concat();
+        let (code, out, err) = convert(&all, &text);
+        assert_eq!(code, DONE, "{err}");
+        let values: serde_json::Value = serde_yaml::from_str(&out).unwrap();
+        (values, out)
+    };
+    let (found, out) = values(&["--bgp-mode", "frr", "--comments"]);
+    let listed: serde_json::Value =
+        serde_json::from_str(&convert(&["-", "--output", "json", "--bgp-mode", "frr"], &text).1)
+            .unwrap();
+    assert_eq!(found["extraDeploy"], listed["items"]);
+    assert!(out.contains("\n# <stdin>, line 5\n- apiVersion: "), "{out}");
+    let mut keys: Vec<&String> = found.as_object().unwrap().keys().collect();
+    keys.sort();
+    assert_eq!(keys, ["configInline", "extraDeploy", "frrk8s", "speaker"]);
+    assert_eq!(found["configInline"], serde_json::Value::Null);
+    for (mode, target, frr, frr_k8s) in [
+        ("native", "0.13.12", false, None),
+        ("frr", "0.13.12", true, None),
+        ("native", "0.16.1", false, Some(false)),
+        ("frr", "0.16.1", true, Some(false)),
+        ("frr-k8s", "0.16.1", false, Some(true)),
+    ] {
+        let (found, _) = values(&["--bgp-mode", mode, "--target-version", target]);
+        assert_eq!(found["speaker"]["frr"]["enabled"], frr, "{mode} {target}");
+        assert_eq!(
+            found["frrk8s"]["enabled"].as_bool(),
+            frr_k8s,
+            "{mode} {target}"
+        );
+    }
+    // Passwords go where they are to go.
+    let (folder, _) = saved("");
+    let secrets = folder.path().join("s.yaml");
+    let (found, _) = values(&["--secrets-file", secrets.to_str().unwrap()]);
+    assert!(
+        found["extraDeploy"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|item| item["kind"] != "Secret")
+    );
+    assert!(
+        fs::read_to_string(&secrets)
+            .unwrap()
+            .contains("kind: Secret")
+    );
+    // What Helm would take for a template, and nothing at all.
+    let braces = LAYER2.replace("My_Pool", "'{{ fail }}'");
+    let (code, out, err) = convert(&["-", "--output", "helm-values"], &braces);
+    assert_eq!((code, out.as_str()), (BLOCKED, ""));
+    assert!(err.contains("MIG049") && err.contains("template"), "{err}");
+    let (code, out, _) = convert(&["-", "--output", "helm-values"], "address-pools: []\n");
+    assert_eq!(code, DONE);
+    assert!(out.contains("\nextraDeploy: []\n"), "{out}");
+}
+
+#[test]
 fn check_says_what_convert_would_and_writes_nothing() {
     let (code, out, err) = command("check", &["-", "--bgp-mode", "frr"], LAYER2);
     assert_eq!((code, err.as_str()), (DONE, ""));
@@ -505,98 +558,17 @@ fn check_says_what_convert_would_and_writes_nothing() {
 }
 
 #[test]
-fn sarif_has_a_rule_and_a_region_for_each_finding() {
-    let (folder, path) = saved(&config_map(&format!("{LAYER2}  extra: é\n")));
-    let (code, _, err) = convert(&[&path, "--report", "sarif"], "");
-    assert_eq!(code, INVALID);
-    let report: serde_json::Value = serde_json::from_str(&err).unwrap();
-    assert_eq!(report["version"], "2.1.0");
-    let run = &report["runs"][0];
-    assert_eq!(run["tool"]["driver"]["rules"][0]["id"], "MIG001");
-    assert_eq!(run["invocations"][0]["exitCode"], 1);
-    let result = &run["results"][0];
-    assert_eq!(
-        (&result["ruleId"], &result["level"]),
-        (&"MIG001".into(), &"error".into())
-    );
-    let rule = result["ruleIndex"].as_u64().unwrap();
-    assert_eq!(
-        run["tool"]["driver"]["rules"][usize::try_from(rule).unwrap()]["id"],
-        "MIG001"
-    );
-    let place = &result["locations"][0]["physicalLocation"];
-    assert_eq!(
-        place["region"],
-        serde_json::json!({"startLine": 9, "startColumn": 7, "endColumn": 12})
-    );
-    let uri = place["artifactLocation"]["uri"].as_str().unwrap();
-    assert!(
-        uri.starts_with("file:///") && uri.ends_with("/file.yaml"),
-        "{uri}"
-    );
-    assert_eq!(run["artifacts"][0]["location"]["uri"], uri);
-    drop(folder);
-}
-
-#[test]
-fn every_code_is_explained() {
-    let (code, list, _) = command("explain", &[], "");
-    assert_eq!(code, DONE);
-    let codes: Vec<&str> = list
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
-    assert!(codes.is_sorted() && codes.len() > 60, "{codes:?}");
-    for number in 1..=44 {
-        assert!(
-            codes.contains(&format!("MIG{number:03}").as_str()),
-            "{number}"
-        );
-    }
-    for name in &codes {
-        let (code, text, _) = command("explain", &[name], "");
-        assert_eq!(code, DONE);
-        assert!(
-            text.starts_with(name) && text.lines().all(|line| line.len() < 140),
-            "{text}"
-        );
-    }
-    assert_eq!(command("explain", &["mig012"], "").0, DONE);
-    let reference = include_str!("../../../docs/migrate.md");
-    for code in crate::migrate::codes::CODES {
-        let row = format!("| {} |", code.title);
-        let mut rows = reference.lines();
-        let row = rows
-            .find(|line| line.starts_with(&format!("| {} | ", code.code)) && line.ends_with(&row));
-        assert!(
-            row.is_some(),
-            "docs/migrate.md lacks {}: {}",
-            code.code,
-            code.title
-        );
-    }
-    let (code, _, err) = command("explain", &["MIG999"], "");
-    assert_eq!(code, USAGE);
-    assert!(err.contains("MIG999"), "{err}");
-    // Every code that the sources say is explained.
-    let sources = [
-        include_str!("../../migrate.rs"),
-        include_str!("../../migrate/build.rs"),
-        include_str!("../../migrate/checks.rs"),
-        include_str!("../../migrate/names.rs"),
-        include_str!("../../migrate/reverse.rs"),
-        include_str!("../../migrate/scalars.rs"),
-        include_str!("../../migrate/live/changes.rs"),
-        include_str!("../../migrate/live/plan.rs"),
-        include_str!("../../migrate/live/services.rs"),
-        include_str!("convert.rs"),
-    ];
-    for source in sources {
-        for (at, _) in source.match_indices("\"MIG") {
-            let name = source.get(at + 1..at + 7).unwrap();
-            assert!(codes.contains(&name), "{name}");
-        }
-    }
+fn what_was_applied_last_is_not_what_runs() {
+    let last = serde_json::json!({"kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"config": "address-pools: []"}});
+    let annotation =
+        format!("annotations: {{kubectl.kubernetes.io/last-applied-configuration: '{last}'}}");
+    let with = |map: &str| map.replace("namespace: lb}", &format!("namespace: lb, {annotation}}}"));
+    let (code, out, err) = convert(&["-"], &with(&config_map(LAYER2)));
+    assert_eq!(code, DONE, "{err}");
+    assert!(out.contains("name: my-pool"), "{out}");
+    // A ConfigMap without the key is not helped by what it had once.
+    let other = with(&config_map(LAYER2)).replace("  config: |", "  config.yaml: |");
+    assert_eq!(convert(&["-"], &other).0, INVALID);
 }
 
 #[test]
@@ -606,253 +578,4 @@ fn schemas_are_manifests_of_definitions() {
     assert_eq!(out.matches("kind: CustomResourceDefinition\n").count(), 6);
     assert!(!out.contains("dynamicASN"), "{out}");
     assert!(command("schemas", &[], "").1.contains("dynamicASN"));
-}
-
-#[test]
-fn resources_become_the_config_map_again() {
-    let text = format!("{PEERS}{LAYER2}");
-    let (folder, crs) = saved("");
-    let (code, _, err) = convert(&["-", "-o", &crs], &config_map(&text));
-    assert_eq!(code, DONE, "{err}");
-    let (code, map, err) = command("reverse", &[&crs], "");
-    assert_eq!(code, DONE, "{err}");
-    assert!(
-        map.contains("kind: ConfigMap\nmetadata:\n  name: config\n  namespace: lb\n"),
-        "{map}"
-    );
-    assert!(!err.contains("hunter"), "{err}");
-    assert!(
-        err.contains("MIG071") && err.contains("ConfigMap lb/config: 1 pools, 2 peers"),
-        "{err}"
-    );
-    assert_eq!(command("verify", &["-", "--crs", &crs], &map).0, DONE);
-    // Standard input, bare data.
-    let (code, data, _) = command(
-        "reverse",
-        &["-", "--output", "data"],
-        &fs::read_to_string(&crs).unwrap(),
-    );
-    assert_eq!(code, DONE);
-    assert!(data.starts_with("peers:\n"), "{data}");
-    assert_eq!(command("verify", &["-", "--crs", &crs], &data).0, DONE);
-    // The Secrets in a file of their own.
-    let resources = fs::read_to_string(&crs).unwrap();
-    let (secrets, rest): (Vec<&str>, Vec<&str>) = resources
-        .split("---\n")
-        .partition(|part| part.contains("kind: Secret"));
-    let secret_file = folder.path().join("secrets.yaml");
-    fs::write(&secret_file, secrets.join("---\n")).unwrap();
-    fs::write(&crs, rest.join("---\n")).unwrap();
-    let output = folder.path().join("map.yaml");
-    fs::write(&output, "previous").unwrap();
-    let (code, _, err) = command("reverse", &[&crs, "-o", output.to_str().unwrap()], "");
-    assert_eq!(code, BLOCKED);
-    assert!(err.contains("MIG065"), "{err}");
-    assert_eq!(fs::read_to_string(&output).unwrap(), "previous");
-    let words = [
-        &crs,
-        "--secrets",
-        secret_file.to_str().unwrap(),
-        "-o",
-        output.to_str().unwrap(),
-    ];
-    let (code, _, err) = command("reverse", &words, "");
-    assert_eq!(code, DONE, "{err}");
-    assert_eq!(fs::read_to_string(&output).unwrap(), map);
-    // What 0.12 cannot say.
-    let foreign = rest.join("---\n").replace("myASN:", "vrf: red\n  myASN:");
-    fs::write(&crs, &foreign).unwrap();
-    let words = [
-        &crs,
-        "--secrets",
-        secret_file.to_str().unwrap(),
-        "--report",
-        "json",
-    ];
-    let (code, out, err) = command("reverse", &words, "");
-    assert_eq!((code, out.as_str()), (BLOCKED, ""));
-    let report: serde_json::Value = serde_json::from_str(&err).unwrap();
-    assert_eq!(report["result"], "not-representable");
-    let first = &report["diagnostics"][0];
-    assert_eq!(
-        (&first["code"], &first["file"]),
-        (&"MIG060".into(), &crs.as_str().into())
-    );
-    assert!(first["line"].as_u64() > Some(1));
-    let (code, out, _) = command(
-        "reverse",
-        &[&crs, "--secrets", secret_file.to_str().unwrap(), "--lossy"],
-        "",
-    );
-    assert_eq!(code, DONE);
-    assert!(out.contains("# MIG060: spec.vrf is left out"), "{out}");
-    for (text, want) in [("a: [", BLOCKED), ("", DONE)] {
-        assert_eq!(command("reverse", &["-"], text).0, want, "{text}");
-    }
-    assert_eq!(command("reverse", &["/no/such/file"], "").0, IO);
-    assert_eq!(command("reverse", &["-", "--secrets", "-"], "").0, USAGE);
-}
-
-#[test]
-fn what_an_api_server_refuses_is_not_equivalent() {
-    let (_folder, crs) = saved("");
-    let (code, _, err) = convert(&["-", "-o", &crs], PEERS);
-    assert_eq!(code, DONE, "{err}");
-    let good = fs::read_to_string(&crs).unwrap();
-    fs::write(
-        &crs,
-        good.replace("myASN: 65010", "peerPort: 20179\n  myASN: 65010"),
-    )
-    .unwrap();
-    let (code, out, _) = command("verify", &["-", "--crs", &crs], PEERS);
-    assert_eq!(code, DIFFERENT);
-    assert!(
-        out.contains(
-            "error MIG049: BGPPeer peer1: spec.peerPort: must be less than or equal to 16384"
-        ),
-        "{out}"
-    );
-    fs::write(&crs, &good).unwrap();
-    let words = [
-        "-",
-        "--crs",
-        &crs,
-        "--target-version",
-        "0.15.3",
-        "--kubernetes-version",
-        "1.36",
-    ];
-    assert_eq!(command("verify", &words, PEERS).0, DIFFERENT);
-    let (_, out, _) = command("verify", &["-", "--crs", &crs, "--report", "json"], PEERS);
-    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(
-        report["verify"],
-        serde_json::json!({"equivalent": true, "differences": []})
-    );
-}
-
-/// What the drop-in program says and whether it is content.
-fn drop_in(folder: &Path, source: &str, only_data: bool) -> (bool, String) {
-    let request = Request {
-        source: source.to_owned(),
-        only_data,
-        stdout: false,
-    };
-    let mut err = Vec::new();
-    let mut log = Log { out: &mut err };
-    let result = generate(&request, folder, &mut std::io::sink(), &mut log);
-    let mut told = String::from_utf8(err).unwrap();
-    told.push_str(&result.clone().err().unwrap_or_default());
-    (result.is_ok(), told)
-}
-
-#[test]
-fn the_drop_in_program_reads_and_writes_upstreams_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("resources.yaml");
-    fs::write(folder.path().join("config.yaml"), config_map(LAYER2)).unwrap();
-    let (done, told) = drop_in(folder.path(), "./config.yaml", false);
-    assert!(done, "{told}");
-    for line in [
-        " Reading configmap\n",
-        " Changing IpAddressPool name from: My_Pool to: my-pool\n",
-        " Creating the output YAML\n",
-    ] {
-        assert!(told.contains(line), "{told}");
-    }
-    let file = fs::read_to_string(&output).unwrap();
-    assert!(file.starts_with("# This was autogenerated by MetalLB's custom resource generator.\n"));
-    assert!(
-        file.contains("namespace: lb") && file.ends_with("---\n"),
-        "{file}"
-    );
-    // An absolute path is one inside the folder.
-    fs::write(folder.path().join("data.yaml"), LAYER2).unwrap();
-    assert!(drop_in(folder.path(), "/data.yaml", true).0);
-    let before = fs::read_to_string(&output).unwrap();
-    for (source, want) in [
-        ("../etc/passwd", "unsafe path ../etc/passwd"),
-        ("absent.yaml", "open "),
-    ] {
-        let (done, told) = drop_in(folder.path(), source, false);
-        assert!(!done && told.contains(want), "{told}");
-        assert!(told.contains("failed to generate resources: "), "{told}");
-    }
-    assert_eq!(fs::read_to_string(&output).unwrap(), before);
-}
-
-#[test]
-fn what_was_converted_is_equivalent_until_somebody_changes_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("crs.yaml");
-    let crs = file.to_str().unwrap();
-    let text = "peers:\n- {my-asn: 65010, peer-asn: 65020, peer-address: 203.0.113.1, password: hunter2, hold-time: 1h30m}\n\
-                address-pools:\n- {name: My_Pool, protocol: bgp, addresses: [192.0.2.0/24], bgp-advertisements: [{localpref: 5, communities: [x]}]}\n\
-                bgp-communities: {x: 65010:7}\n";
-    let (code, _, err) = convert(&["-", "-o", crs], text);
-    assert_eq!(code, DONE, "{err}");
-    let equivalent = "EQUIVALENT target=0.16.1 mode=native renames=1\n";
-    assert_eq!(
-        command("verify", &["-", "--crs", crs], text),
-        (DONE, equivalent.to_owned(), String::new())
-    );
-    let converted = fs::read_to_string(&file).unwrap();
-    for (from, to, want) in [
-        ("192.0.2.0/24", "192.0.2.0/25", "pool my-pool: "),
-        ("localPref: 5", "localPref: 6", "pool my-pool: "),
-        ("holdTime: 1h30m0s", "holdTime: 1h31m0s", "peers: "),
-        ("aHVudGVyMg==", "aHVudGVyMw==", "peers: "),
-        ("65010:7", "65010:8", "pool my-pool: "),
-        (
-            "peerASN:",
-            "vrf: red\n  peerASN:",
-            "spec.vrf is nothing that 0.12 can mean",
-        ),
-        ("peerASN:", "peerAsn:", "spec.peerAsn: "),
-        (
-            "name: communities",
-            "name: communities\n  labels: {a: b}",
-            "EQUIVALENT",
-        ),
-    ] {
-        assert!(converted.contains(from), "{converted}");
-        fs::write(&file, converted.replace(from, to)).unwrap();
-        let (code, out, _) = command("verify", &["-", "--crs", crs], text);
-        assert!(out.contains(want), "{to}: {out}");
-        assert_eq!(
-            code,
-            if want == "EQUIVALENT" {
-                DONE
-            } else {
-                DIFFERENT
-            }
-        );
-        assert!(!out.contains("hunter"), "{out}");
-    }
-}
-
-#[test]
-fn upstreams_own_files_are_read_and_judged() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let judge = |case: &str, release: &str| {
-        let input = golden.join(format!("config/{case}/in.yaml"));
-        let crs = golden.join(format!("migrate/{case}/want-{release}.yaml"));
-        let words = [
-            input.to_str().unwrap(),
-            "--crs",
-            crs.to_str().unwrap(),
-            "--target-version",
-            release,
-        ];
-        let (code, out, _) = command("verify", &words, "");
-        (code, out)
-    };
-    for release in ["0.13.7", "0.14.9", "0.16.1"] {
-        let (code, out) = judge("t01-minimal-l2", release);
-        assert_eq!(code, DONE, "{out}");
-    }
-    // Upstream's file has a node label's value that YAML took for something else.
-    let (code, out) = judge("t09-sel-variety", "0.16.1");
-    assert_eq!(code, DIFFERENT);
-    assert!(out.starts_with("peers: "), "{out}");
 }

@@ -7,7 +7,7 @@ use ferrolb_compat::crd::read::{Read as Resources, read_all};
 use ferrolb_compat::crd::schema::{Judge, Schemas};
 use ferrolb_compat::migrate::Release;
 
-use super::convert::{Converted, convert_file};
+use super::convert::{Converted, convert_bare, convert_file};
 use super::live::{self, ClusterArgs};
 use super::report::{Outcome, ReportArgs, Source};
 use super::reverse::parse;
@@ -16,7 +16,8 @@ use super::{
     shown,
 };
 use crate::cli::check::input::Wanted;
-use crate::migrate::{Finding, Level, Options, at, convert, resources, verify};
+use crate::config::error::Key;
+use crate::migrate::{Finding, Level, Options, at, resources, verify};
 
 /// Prove that resources mean what a ConfigMap means
 ///
@@ -73,12 +74,17 @@ pub(super) fn run(
     };
     let config_map = args.config_name.as_deref().unwrap_or("config");
     let mut all = Vec::new();
+    let mut settings = None;
     all.push(match &args.input {
         Some(path) => read(path),
-        None => live::cluster_config(&args.cluster, &args.namespace, config_map)?.map(|text| {
-            let name = format!("configmap {}/{config_map}", args.namespace);
-            Source { name, text }
-        }),
+        None => {
+            let found = live::cluster_config(&args.cluster, &args.namespace, config_map)?;
+            found.map(|(text, beside)| {
+                settings = beside;
+                let name = format!("configmap {}/{config_map}", args.namespace);
+                Source { name, text }
+            })
+        }
     });
     for path in &args.crs {
         all.push(if path == Path::new("cluster") {
@@ -113,10 +119,7 @@ pub(super) fn run(
     let converted = match args.input {
         Some(_) => convert_file(&source.text, &wanted, &options),
         // The cluster's is the text of the key itself.
-        None => Converted::bare(convert(
-            crate::migrate::Source::Text(&source.text),
-            &options,
-        )),
+        None => Converted::bare(convert_bare(&source.text, settings.as_deref(), &options)),
     };
     let conversion = &converted.conversion;
     let mut outcome = Outcome {
@@ -142,7 +145,7 @@ pub(super) fn run(
         ));
         return args.report.write(&outcome, stdout, stderr);
     };
-    let (read, findings) = judge(crs, target, args.kubernetes_version);
+    let (read, mut findings) = judge(crs, target, args.kubernetes_version);
     let resources = resources::resolved(&read);
     let renames = verify::renames(config, &resources);
     let differences: Vec<String> = if findings.is_empty() {
@@ -155,6 +158,10 @@ pub(super) fn run(
     };
     let equivalent = findings.is_empty() && differences.is_empty();
     let count = renames.len();
+    // What FerroLB's settings want and the target has not is no difference, and is told.
+    let told = conversion.findings.iter();
+    let told = told.filter(|finding| finding.diagnostic.key == Key::Ferrolb);
+    findings.extend(told.cloned());
     outcome.findings = &findings;
     (outcome.result, outcome.code) = if equivalent {
         outcome.summary.push(format!(

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use super::{Census, Heartbeat, INQUIRIES, Input, LOST, Output, Params, Peer, SEQ_NOS};
 use crate::machine::Machine;
-use crate::memberlist::random::Random;
 use crate::memberlist::wire::Name;
 use crate::memberlist::wire::kin::Kin;
+use crate::random::Random;
 
 fn name(i: usize) -> Name {
     Name::new(&format!("node-{i}")).unwrap()

@@ -90,7 +90,7 @@ impl Members {
     pub(super) fn insert(&mut self, member: Member, random: &mut Random) {
         let name = member.name.clone();
         if self.by_name.insert(name.clone(), member).is_none() {
-            let place = random.below(self.ring.len() + 1);
+            let place = random.place(self.ring.len() + 1);
             // As in Go, one that lands before the cursor has its turn in the next round.
             if place < self.at {
                 self.at += 1;

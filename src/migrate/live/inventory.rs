@@ -254,6 +254,9 @@ impl Served {
     }
 }
 
+/// Where FerroLB's settings are in a ConfigMap.
+pub const SETTINGS: &str = "/data/ferrolb";
+
 /// The releases that brought a field: `spec.field` of a kind.
 const MARKS: [(Release, &str, &str); 8] = [
     (Release::new(13, 4), "IPAddressPool", "avoidBuggyIPs"),
@@ -421,6 +424,12 @@ impl Inventory {
     #[must_use]
     pub fn config(&self) -> Option<&str> {
         self.config_map.as_ref()?.pointer("/data/config")?.as_str()
+    }
+
+    /// The text of FerroLB's settings beside it.
+    #[must_use]
+    pub fn settings(&self) -> Option<&str> {
+        self.config_map.as_ref()?.pointer(SETTINGS)?.as_str()
     }
 
     /// Whether the server takes a kind in the version that is written.

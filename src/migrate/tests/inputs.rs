@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use ferrolb_compat::crd::{Spec, read};
+use ferrolb_compat::crd::Spec;
+use ferrolb_compat::crd::read::read_all;
 use ferrolb_compat::migrate::{self as upstream, Release};
+use ferrolb_compat::yaml::Document;
 
 use super::{
     MODES, PEER, TARGETS, advertisements, blocked, codes, options, peers, release, resources, run,
 };
+use crate::migrate::resources::resolved;
 use crate::migrate::{
     Advertisements, BgpMode, Compat, Conversion, Level, Options, Source, convert, verify,
 };
@@ -831,9 +834,12 @@ fn input_25_damaged_ones_are_refused_with_their_line() {
         "{told}"
     );
     let resources = conversion.resources.unwrap();
+    let documents = Document::parse_all(&super::random::file(&resources)).unwrap();
+    let read = read_all(&documents);
+    assert_eq!(read.rest, []);
     let found = verify::compare(
         conversion.config.as_ref().unwrap(),
-        &read::read(&super::random::file(&resources)).unwrap(),
+        &resolved(&read),
         &[],
         Release::NEWEST,
         BgpMode::Native,

@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use ferrolb_compat::crd::read::read_all;
 use ferrolb_compat::crd::schema::{Judge, Schemas};
-use ferrolb_compat::crd::{Dress, Resource};
+use ferrolb_compat::crd::{Dress, Resource, Spec};
 use ferrolb_compat::migrate::{Release, is_object_name};
 use ferrolb_compat::yaml::{Document, emit};
 use proptest::prelude::*;
@@ -14,11 +15,12 @@ use proptest::test_runner::TestRunner;
 use super::{MODES, TARGETS, release};
 use crate::config::Config;
 use crate::config::mode::Mode;
-use crate::config::parse::parse;
+use crate::config::parse::parse_with_settings;
+use crate::config::settings::{PeerEntry, PeerSettings, Settings};
 use crate::migrate::reverse::{ReverseOptions, reverse};
 use crate::migrate::{
     Advertisements, BgpMode, Conversion, Level, Options, Passwords, Prepared, Source, convert,
-    names, prepare, resources, verify,
+    convert_with, names, prepare, prepare_with, resources, verify,
 };
 
 /// A peer's fields behind its address; what many configurations have comes often.
@@ -159,6 +161,39 @@ fn config() -> impl Strategy<Value = String> {
     })
 }
 
+/// What FerroLB's settings have: in general, and for some of the peers.
+type Wishes = (&'static str, Vec<(usize, &'static str)>);
+
+fn wishes() -> impl Strategy<Value = Wishes> {
+    let time = prop_oneof![Just("2m"), Just("0"), Just("30s")];
+    let general = prop_oneof![
+        4 => Just(""),
+        1 => Just("graceful-restart: 120s, "),
+        1 => Just("graceful-restart: 1h, "),
+        1 => Just("ttl-security: 2, "),
+        // What nobody can read counts as nothing.
+        1 => Just("graceful-restart: maybe, "),
+    ];
+    (general, proptest::collection::vec((0_usize..4, time), 0..3))
+}
+
+/// The text of the settings beside a configuration.
+fn settings(config: &str, (general, wishes): &Wishes) -> String {
+    let addresses = config.split("peer-address: ").skip(1);
+    let addresses: Vec<&str> = addresses
+        .filter_map(|rest| rest.split([',', '}']).next())
+        .collect();
+    let mut seen = BTreeSet::new();
+    let entries = wishes.iter().filter_map(|(index, time)| {
+        let address = addresses.get(*index).filter(|_| seen.insert(*index))?;
+        Some(format!(
+            "{{peer-address: {address}, graceful-restart: {time}}}"
+        ))
+    });
+    let entries: Vec<String> = entries.collect();
+    format!("bgp: {{{general}peers: [{}]}}", entries.join(", "))
+}
+
 /// How much is tried of each configuration.
 #[derive(Clone, Copy)]
 enum Depth {
@@ -172,8 +207,11 @@ enum Depth {
 #[derive(Default)]
 struct Seen {
     files: HashMap<String, Vec<Document>>,
-    configs: HashMap<String, Config>,
+    configs: Configs,
 }
+
+/// Configurations by the texts of them and of their settings.
+type Configs = HashMap<(String, Option<String>), Config>;
 
 pub(super) fn file(resources: &[Resource]) -> String {
     let mut file = String::new();
@@ -187,12 +225,13 @@ pub(super) fn file(resources: &[Resource]) -> String {
 /// Converts one configuration for every target and mode; returns how many were converted, and how many refused.
 fn converted_means_the_same(
     text: &str,
+    settings: &str,
     (inline, each): (bool, bool),
     depth: Depth,
     schemas: &[(Release, Schemas)],
 ) -> Result<(u32, u32), TestCaseError> {
     let (mut converted, mut refused) = (0, 0);
-    let prepared = prepare(Source::Text(text));
+    let prepared = prepare_with(Source::Text(text), Some(settings));
     let mut seen = Seen::default();
     let combinations = schemas
         .iter()
@@ -254,6 +293,25 @@ fn converted_means_the_same(
             found,
             text
         );
+        let restarts = resources
+            .iter()
+            .any(|resource| matches!(&resource.spec, Spec::Peer(peer) if peer.graceful_restart));
+        let wanted = config
+            .peers
+            .iter()
+            .any(|peer| config.settings.bgp.of(peer).graceful_restart.is_some());
+        let has_it = mode.is_frr() && target >= Release::new(14, 6);
+        prop_assert_eq!(
+            restarts,
+            wanted && has_it,
+            "{} {} {}",
+            target,
+            mode,
+            settings
+        );
+        let told = conversion.findings.iter();
+        let told = told.filter(|finding| finding.diagnostic.path.ends_with("graceful-restart"));
+        prop_assert!(!wanted || told.count() == 1, "{:?}", conversion.findings);
         let back = match depth {
             Depth::All => true,
             Depth::Every(count) => (number + text.len()).is_multiple_of(count),
@@ -268,13 +326,40 @@ fn converted_means_the_same(
 /// What is lost is said: then the configuration that comes back means the same, and is not the same.
 const ALTERING: [&str; 4] = ["MIG017", "MIG024", "MIG025", "MIG041"];
 
+/// The settings that come back: whether a peer has graceful restart, with the time that FRR has, and nothing where the target has no
+/// such thing.
+fn with_settings_of_target(config: &Config, target: Release, mode: BgpMode) -> Config {
+    let mut config = config.clone();
+    let has_it = mode.is_frr() && target >= Release::new(14, 6);
+    let restarts: Vec<bool> = config
+        .peers
+        .iter()
+        .map(|peer| has_it && config.settings.bgp.of(peer).graceful_restart.is_some())
+        .collect();
+    config.settings = Settings::default();
+    let entries = config
+        .peers
+        .iter()
+        .zip(restarts)
+        .map(|(peer, restarts)| PeerEntry {
+            peer_address: peer.peer_address,
+            peer_port: Some(peer.peer_port),
+            settings: PeerSettings {
+                graceful_restart: restarts.then_some(Duration::from_secs(120)),
+                ..PeerSettings::default()
+            },
+        });
+    config.settings.bgp.peers = entries.collect();
+    config
+}
+
 /// `reverse(convert(x)) == x`, and a second time the very same text.
 fn comes_back(
     text: &str,
     options: &Options,
     conversion: &Conversion,
     documents: &[Document],
-    configs: &mut HashMap<String, Config>,
+    configs: &mut Configs,
 ) -> Result<(), TestCaseError> {
     let mode = options.mode.unwrap_or_default();
     let back = ReverseOptions {
@@ -292,6 +377,7 @@ fn comes_back(
     let (Some(before), Some(after)) = (&conversion.config, &reversed.config) else {
         return Err(TestCaseError::fail("no configuration"));
     };
+    let before = &with_settings_of_target(before, options.target, mode);
     let found = verify::compare_configs(before, after, mode);
     prop_assert!(found.is_empty(), "{:?}\n{}\n{}", found, text, again);
     let is_altered = conversion
@@ -301,7 +387,8 @@ fn comes_back(
         // What needs no cut loses the flag without a word.
         || !options.target.has_avoid_buggy_ips();
     if !is_altered {
-        let (mut before, mut after) = (before.clone(), after.clone());
+        let mut before = before.clone();
+        let mut after = with_settings_of_target(after, options.target, mode);
         // Of several that make the same route one is left.
         for (before, after) in before.pools.iter_mut().zip(&mut after.pools) {
             if before.bgp_advertisements.len() > 1 {
@@ -311,13 +398,15 @@ fn comes_back(
         }
         prop_assert_eq!(before, after, "{}\n{}", text, again);
     }
-    if configs.contains_key(again) {
+    let key = (again.clone(), reversed.settings.clone());
+    if configs.contains_key(&key) {
         return Ok(());
     }
-    let parsed = parse(again, Mode::FerroLb);
+    let settings = reversed.settings.as_deref();
+    let parsed = parse_with_settings(again, settings, Mode::FerroLb);
     prop_assert_eq!(parsed.as_ref(), Ok(after));
-    configs.insert(again.clone(), after.clone());
-    let second = convert(Source::Text(again), options);
+    configs.insert(key, after.clone());
+    let second = convert_with(Source::Text(again), settings, options);
     let Some(resources) = &second.resources else {
         return Err(TestCaseError::fail(format!(
             "{:?}\n{again}",
@@ -325,8 +414,9 @@ fn comes_back(
         )));
     };
     let documents = Document::parse_all(&file(resources)).unwrap();
-    let reversed = reverse(&[documents], &back);
-    prop_assert_eq!(reversed.text.as_ref(), Some(again));
+    let twice = reverse(&[documents], &back);
+    prop_assert_eq!(twice.text.as_ref(), Some(again));
+    prop_assert_eq!(twice.settings, reversed.settings);
     Ok(())
 }
 
@@ -343,9 +433,10 @@ fn run(cases: u32, depth: Depth) -> (u32, u32) {
         .map(|target| (release(target), Schemas::of(release(target))))
         .collect();
     let mut runner = TestRunner::new(config_of_run);
-    let strategy = (config(), any::<(bool, bool)>());
-    let result = runner.run(&strategy, |(text, forms)| {
-        let counts = converted_means_the_same(&text, forms, depth, &schemas)?;
+    let strategy = (config(), wishes(), any::<(bool, bool)>());
+    let result = runner.run(&strategy, |(text, wishes, forms)| {
+        let settings = settings(&text, &wishes);
+        let counts = converted_means_the_same(&text, &settings, forms, depth, &schemas)?;
         converted.set(converted.get() + counts.0);
         refused.set(refused.get() + counts.1);
         Ok(())

@@ -1,7 +1,10 @@
 //! What 0.12 can say of resources, and what it cannot.
 
+use std::time::Duration;
+
 use ferrolb_compat::yaml::Document;
 
+use crate::config::Config;
 use crate::migrate::reverse::{ReverseOptions, Reversed, reverse};
 use crate::migrate::{BgpMode, Level};
 
@@ -272,4 +275,187 @@ fn names_are_given_back_unless_they_are_to_stay() {
     let reversed = back(&text, &options);
     assert!(reversed.text.unwrap().contains("name: my-pool\n"));
     assert!(reversed.renames.is_empty());
+}
+
+#[test]
+fn graceful_restart_comes_back_as_a_setting_of_ours() {
+    let frr = |lossy, without_settings| ReverseOptions {
+        mode: Some(BgpMode::Frr),
+        lossy,
+        without_settings,
+        ..ReverseOptions::default()
+    };
+    let other = peer("")
+        .replace("name: p,", "name: q,")
+        .replace("203.0.113.1", "203.0.113.2");
+    let restarts = peer(", enableGracefulRestart: true");
+    // Whoever speaks BGP is FRR: native BGP refuses it.
+    let reversed = back(&restarts, &ReverseOptions::default());
+    assert_eq!(reversed.mode, Some(BgpMode::Frr));
+    assert_eq!(
+        reversed.settings.as_deref(),
+        Some("bgp:\n  graceful-restart: 2m0s\n")
+    );
+    assert_eq!(told(&reversed, Level::Warning), [("MIG075", 2)]);
+    let config = reversed.config.unwrap();
+    let restart =
+        |config: &Config, peer: usize| config.settings.bgp.of(&config.peers[peer]).graceful_restart;
+    assert_eq!(restart(&config, 0), Some(Duration::from_secs(120)));
+    // One of two.
+    let reversed = back(&(restarts.clone() + &other), &frr(false, false));
+    assert_eq!(
+        reversed.settings.as_deref(),
+        Some("bgp:\n  peers:\n  - graceful-restart: 2m0s\n    peer-address: 203.0.113.1\n")
+    );
+    let config = reversed.config.unwrap();
+    assert_eq!(
+        (restart(&config, 0).is_some(), restart(&config, 1)),
+        (true, None)
+    );
+    // None.
+    assert_eq!(back(&other, &frr(false, false)).settings, None);
+    // There is no place for it, or nobody does it.
+    for (text, mode, without_settings) in [
+        (restarts.clone(), BgpMode::Frr, true),
+        (restarts.clone(), BgpMode::Native, false),
+    ] {
+        let options = |lossy| ReverseOptions {
+            mode: Some(mode),
+            ..frr(lossy, without_settings)
+        };
+        assert_eq!(
+            told(&back(&text, &options(false)), Level::Blocked),
+            [("MIG060", 2)]
+        );
+        let reversed = back(&text, &options(true));
+        assert_eq!(
+            (reversed.settings.as_ref(), told(&reversed, Level::Blocked)),
+            (None, vec![])
+        );
+        let text = reversed.text.unwrap();
+        assert!(text.starts_with("peers:\n# MIG060: "), "{text}");
+    }
+    // A release that has no such field.
+    let old = ReverseOptions {
+        target: Some("0.14.5".parse().unwrap()),
+        ..frr(false, false)
+    };
+    assert_eq!(
+        told(&back(&restarts, &old), Level::Blocked),
+        [("MIG049", 5)]
+    );
+}
+
+#[test]
+fn peers_of_one_address_are_told_apart_by_their_ports_or_not_at_all() {
+    let options = ReverseOptions {
+        mode: Some(BgpMode::Frr),
+        ..ReverseOptions::default()
+    };
+    let restarts = peer(", enableGracefulRestart: true");
+    let on_port = peer(", peerPort: 1179").replace("name: p,", "name: q,");
+    let reversed = back(&(restarts.clone() + &on_port), &options);
+    let settings = reversed.settings.unwrap();
+    assert!(settings.contains("peer-port: 179\n"), "{settings}");
+    let same = peer(", holdTime: 30s").replace("name: p,", "name: q,");
+    let reversed = back(&(restarts + &same), &options);
+    assert!(
+        told(&reversed, Level::Blocked).contains(&("MIG060", 2)),
+        "{:?}",
+        reversed.findings
+    );
+}
+
+#[test]
+fn address_pools_say_themselves_how_they_are_announced() {
+    let legacy = |version: &str, name: &str, spec: &str| object(version, "AddressPool", name, spec);
+    let text = [
+        legacy("v1beta1", "c", "{protocol: bgp, addresses: [198.51.100.0/24], avoidBuggyIPs: true, bgpAdvertisements: \
+                [{aggregationLength: 32, localPref: 5}, {aggregationLength: 24, communities: [x]}]}"),
+        legacy("v1alpha1", "d", "{protocol: layer2, addresses: [203.0.113.8-203.0.113.9], autoAssign: false}"),
+        legacy("v1beta1", "e", "{protocol: bgp, addresses: [203.0.113.0/30]}"),
+        pool("a", POOL),
+        // For all pools, but for those that say it themselves, by name or not.
+        l2("{}"),
+        bgp("b", "{ipAddressPools: [d]}"),
+        object("v1beta1", "Community", "x", "{communities: [{name: x, value: '65010:7'}]}"),
+    ]
+    .concat();
+    let reversed = back(&text, &ReverseOptions::default());
+    assert_eq!(
+        told(&reversed, Level::Blocked),
+        [],
+        "{:?}",
+        reversed.findings
+    );
+    assert_eq!(reversed.target, Some("0.14.2".parse().unwrap()));
+    assert_eq!(
+        reversed.text.as_deref(),
+        Some(
+            "bgp-communities:\n  x: \"65010:7\"\n\
+             address-pools:\n- addresses:\n  - 198.51.100.0/24\n  avoid-buggy-ips: true\n  bgp-advertisements:\n  - localpref: 5\n  \
+             - aggregation-length: 24\n    communities:\n    - x\n  name: c\n  protocol: bgp\n\
+             - addresses:\n  - 203.0.113.8-203.0.113.9\n  auto-assign: false\n  name: d\n  protocol: layer2\n\
+             - addresses:\n  - 203.0.113.0/30\n  name: e\n  protocol: bgp\n\
+             - addresses:\n  - 192.0.2.0/24\n  name: a\n  protocol: layer2\n"
+        )
+    );
+    // A later release does not know them.
+    let later = ReverseOptions {
+        target: Some("0.14.3".parse().unwrap()),
+        ..ReverseOptions::default()
+    };
+    assert_eq!(told(&back(&text, &later), Level::Blocked).len(), 3);
+    for (more, want) in [
+        (
+            legacy("v1beta1", "a", "{protocol: bgp, addresses: [10.0.0.0/24]}"),
+            "MIG049",
+        ),
+        (
+            legacy("v1beta1", "f", "{protocol: bgp, addresses: [192.0.2.7/32]}"),
+            "MIG068",
+        ),
+        (
+            legacy(
+                "v1beta1",
+                "f",
+                "{protocol: layer2, addresses: [10.0.0.0/24], bgpAdvertisements: [{}]}",
+            ),
+            "MIG049",
+        ),
+        (
+            legacy(
+                "v1beta1",
+                "f",
+                "{protocol: bgp, addresses: [10.0.0.0/24], bgpAdvertisements: [{communities: ['large:1:2:3']}]}",
+            ),
+            "MIG064",
+        ),
+    ] {
+        let reversed = back(&(text.clone() + &more), &ReverseOptions::default());
+        let found: Vec<&str> = told(&reversed, Level::Blocked)
+            .into_iter()
+            .map(|(code, _)| code)
+            .collect();
+        assert!(found.contains(&want), "{more}{:?}", reversed.findings);
+    }
+}
+
+#[test]
+fn peers_of_the_older_version_are_peers() {
+    let more = ", holdTime: 30s, password: hunter2, nodeSelectors: [{matchExpressions: [{key: a, operator: In, values: [b]}]}]";
+    let old = peer(more).replace("v1beta2", "v1beta1");
+    for target in ["0.13.7", "0.14.9", "0.16.1"] {
+        let options = ReverseOptions {
+            target: Some(target.parse().unwrap()),
+            ..ReverseOptions::default()
+        };
+        let (one, other) = (back(&old, &options), back(&peer(more), &options));
+        assert!(one.text.is_some(), "{target} {:?}", one.findings);
+        assert_eq!((one.text, one.config), (other.text, other.config));
+    }
+    let foreign = peer(", passwordSecret: {name: s}").replace("v1beta2", "v1beta1");
+    let reversed = back(&foreign, &ReverseOptions::default());
+    let found = told(&reversed, Level::Blocked);
+    assert!(found.iter().any(|(code, _)| *code == "MIG049"), "{found:?}");
 }

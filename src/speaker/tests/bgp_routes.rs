@@ -367,7 +367,7 @@ fn at_the_end_nothing_is_withdrawn_and_the_sessions_leave() {
     host.tell(Event::Leaving);
     host.tell(Event::Shutdown);
     assert_eq!(host.bgp, [bgp::Command::Shutdown]);
-    assert_eq!(host.bfd, [bfd::Command::Shutdown]);
+    assert_eq!(host.bfd, [], "BFD stands until BGP has left");
     assert_eq!(host.speaker.announcements().count(), 0);
     let shutdown = host.logged("shutdown").next().unwrap();
     assert_eq!(field(shutdown, "announcements"), "1");

@@ -156,7 +156,11 @@ fn other_intervals_than_ours_are_agreed_on() {
 #[test]
 #[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
 fn our_end_in_order_is_no_failure_of_the_path() {
-    let mut world = fast();
+    // Slow enough that BFD's own detection takes longer than the end of BGP, also where FRR has to wait for a processor.
+    let mut world = world(
+        "  receive-interval: 400\n  transmit-interval: 400\n  detect-multiplier: 20\n",
+        "receive-interval 400\ntransmit-interval 400\ndetect-multiplier 20\n",
+    );
     world.speaker.end(libc::SIGTERM);
     world.router.knows("10.80.0.1/32", &[]);
     // BGP's own farewell came, whatever BFD said after it.

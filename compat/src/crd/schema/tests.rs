@@ -199,8 +199,8 @@ fn bounds_types_and_what_is_required_are_checked() {
             "IPAddressPool \"My_Pool\": metadata.name: must be a name: lower case letters, digits, `-` and `.`, 253 at most",
         ),
         (
-            object("metallb.io/v1beta1", "BGPPeer", "{}"),
-            "BGPPeer a: MetalLB 0.16.1 has no BGPPeer in metallb.io/v1beta1",
+            object("metallb.io/v1alpha1", "BGPPeer", "{}"),
+            "BGPPeer a: MetalLB 0.16.1 has no BGPPeer in metallb.io/v1alpha1",
         ),
         (
             peer("").replace("status:", "extra:"),
@@ -277,4 +277,71 @@ fn manifests_are_structural_and_each_is_read_back() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn older_forms_are_judged_as_long_as_a_release_takes_them() {
+    let peer = |more: &str| {
+        let spec = format!("{{myASN: 65010, peerASN: 65020, peerAddress: 192.0.2.1{more}}}");
+        object("metallb.io/v1beta1", "BGPPeer", &spec)
+    };
+    let selector =
+        ", nodeSelectors: [{matchExpressions: [{key: a, operator: Exists, values: []}]}]";
+    for target in TARGETS {
+        assert_eq!(judged(&peer(selector), target, None), [""; 0]);
+        let found = judged(&peer(", vrf: red"), target, None);
+        assert!(
+            found.concat().contains("spec.vrf: unknown field"),
+            "{found:?}"
+        );
+    }
+    let found = judged(
+        &peer(", nodeSelectors: [{matchExpressions: [{key: a, operator: Exists}]}]"),
+        (16, 1),
+        None,
+    );
+    assert!(found.concat().ends_with("values: is required"), "{found:?}");
+    let pool = |version: &str, more: &str| {
+        let spec = format!("{{protocol: bgp, addresses: [192.0.2.0/24]{more}}}");
+        object(&format!("metallb.io/{version}"), "AddressPool", &spec)
+    };
+    let ways = ", autoAssign: false, bgpAdvertisements: [{aggregationLength: 28, aggregationLengthV6: 124, localPref: 5, communities: [x]}]";
+    for version in ["v1alpha1", "v1beta1"] {
+        assert_eq!(judged(&pool(version, ways), (13, 7), None), [""; 0]);
+        assert_eq!(judged(&pool(version, ways), (14, 2), None), [""; 0]);
+        let found = judged(&pool(version, ways), (14, 3), None);
+        assert_eq!(
+            found,
+            [format!(
+                "AddressPool a: MetalLB 0.14.3 has no AddressPool in metallb.io/{version}"
+            )]
+        );
+        let found = judged(
+            &pool(version, ", bgpAdvertisements: [{aggregationLength: 0}]"),
+            (14, 2),
+            None,
+        );
+        assert!(
+            found
+                .concat()
+                .ends_with("must be greater than or equal to 1"),
+            "{found:?}"
+        );
+        let found = judged(&pool(version, "").replace("bgp", "ospf"), (14, 2), None);
+        assert_eq!(
+            found,
+            ["AddressPool a: spec.protocol: must be one of layer2, bgp"]
+        );
+    }
+    let buggy = ", avoidBuggyIPs: true";
+    assert_eq!(judged(&pool("v1beta1", buggy), (13, 4), None), [""; 0]);
+    for (version, target) in [("v1beta1", (13, 3)), ("v1alpha1", (14, 2))] {
+        let found = judged(&pool(version, buggy), target, None);
+        assert!(
+            found.concat().contains("spec.avoidBuggyIPs: unknown field"),
+            "{found:?}"
+        );
+    }
+    // They have no manifest: an API server without MetalLB could not convert them.
+    assert_eq!(Schemas::of(Release::new(13, 7)).manifests().len(), 6);
 }

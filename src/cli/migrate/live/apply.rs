@@ -11,22 +11,25 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use ferrolb_compat::crd::read as manifests;
+use ferrolb_compat::crd::Resource;
+use ferrolb_compat::crd::read::read_all;
+use ferrolb_compat::yaml::Document;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 use super::super::DIFFERENT;
 use super::file::Journal;
+use super::told::reported;
 use super::{
-    DONE, HALF_WAY, IO, LiveArgs, Outputs, Report, Situation, Stop, confirm, connect, hindered,
-    read, rollback, situation,
+    DONE, HALF_WAY, IO, LiveArgs, Outputs, Situation, Stop, Told, confirm, connect, hindered, read,
+    rollback, situation,
 };
 use crate::cli::VERSION;
 use crate::cluster::kubernetes::session::{Refused, Right, Session};
 use crate::migrate::live::Kind;
 use crate::migrate::live::changes::{Annotation, Change, Changes};
 use crate::migrate::live::rollback::{Entry, Undo, beginning};
-use crate::migrate::{Level, verify};
+use crate::migrate::{Level, resources, verify};
 
 /// Apply the resources to the cluster, in an order that takes no Service's address
 ///
@@ -91,55 +94,17 @@ impl Progress {
     }
 }
 
-/// What was done, for programs.
-#[derive(Default)]
-struct Told {
-    objects: Vec<Value>,
-    annotations: Vec<Value>,
-    unchanged: usize,
-    rollback_file: Option<String>,
-}
-
 /// Applies and returns the exit status.
 pub(super) async fn run(
     args: &ApplyArgs,
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<u8, Stop> {
-    let mut told = Told::default();
-    if args.live.report == Report::Text {
-        return apply(args, stdin, outputs, &mut told).await;
-    }
-    let mut nowhere = std::io::sink();
-    let mut quiet = Outputs {
-        out: &mut nowhere,
-        err: &mut *outputs.err,
-    };
-    let ended = apply(args, stdin, &mut quiet, &mut told).await;
-    let status = match &ended {
-        Ok(status) | Err(Stop::Status(status) | Stop::Because(status, _)) => *status,
-        Err(Stop::Report(_)) => IO,
-    };
-    let result = match status {
-        DONE if told.rollback_file.is_some() => "applied",
-        DONE if told.objects.is_empty() && told.annotations.is_empty() => "unchanged",
-        DONE => "dry-run",
-        HALF_WAY => "half-way",
-        DIFFERENT => "different",
-        _ => "refused",
-    };
-    let report = json!({
-        "tool": format!("ferrolb {VERSION}"),
-        "target": args.live.target().to_string(),
-        "result": result,
-        "exit": status,
-        "objects": told.objects,
-        "annotations": told.annotations,
-        "unchanged": told.unchanged,
-        "rollbackFile": told.rollback_file,
-    });
-    writeln!(outputs.out, "{report}")?;
-    ended
+    reported(args.live.report, "apply", outputs, async |outputs, told| {
+        told.target = Some(args.live.target().to_string());
+        apply(args, stdin, outputs, told).await
+    })
+    .await
 }
 
 async fn apply(
@@ -170,6 +135,7 @@ async fn apply(
     hindered(&changes.hindrances, outputs)?;
     told.unchanged = changes.unchanged;
     if changes.is_empty() {
+        told.result = Some("unchanged");
         writeln!(
             outputs.out,
             "nothing to change: {} objects are as they should be",
@@ -199,12 +165,14 @@ async fn apply(
         told.annotations.push(annotation);
     }
     if args.dry_run == DryRun::Client {
+        told.result = Some("dry-run");
         writeln!(outputs.out, "dry run: nothing was changed")?;
         return Ok(DONE);
     }
     rights(&session, live, changes).await?;
     try_all(&session, live, changes, outputs).await?;
     if args.dry_run == DryRun::Server {
+        told.result = Some("dry-run");
         writeln!(
             outputs.out,
             "dry run: the server would take all of it; nothing was changed"
@@ -254,6 +222,7 @@ async fn apply(
     }
     journal.add(&Entry::Complete {})?;
     journal.keep()?;
+    told.result = Some("applied");
     writeln!(
         outputs.out,
         "applied: {} objects, {} annotations; to undo it: ferrolb migrate rollback {}",
@@ -556,8 +525,8 @@ async fn prove(
     let text = read::resources(session, &args.namespace).await?;
     let (target, mode) = (args.target(), situation.converted.mode);
     let config = &situation.converted.config;
-    let told = match manifests::read(&text) {
-        Err(error) => vec![format!("the cluster's resources: {}", error.message)],
+    let told = match resources_of(&text) {
+        Err(error) => vec![format!("the cluster's resources: {error}")],
         Ok(resources) => {
             let renames = verify::renames(config, &resources);
             let found = verify::compare(config, &resources, &renames, target, mode);
@@ -580,6 +549,16 @@ async fn prove(
         "the cluster's resources do not mean what the configuration means"
     )?;
     Ok(DIFFERENT)
+}
+
+/// The resources of manifests, or the first thing that a configuration cannot mean.
+fn resources_of(text: &str) -> Result<Vec<Resource>, String> {
+    let documents = Document::parse_all(text).map_err(|error| error.message)?;
+    let read = read_all(&documents);
+    match read.rest.first() {
+        Some(first) => Err(first.message.clone()),
+        None => Ok(resources::resolved(&read)),
+    }
 }
 
 /// The configuration of a ConfigMap.

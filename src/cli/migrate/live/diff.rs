@@ -3,12 +3,14 @@
 //! Where the server allows it, each difference is tried with a server-side dry run: what the server would make of the object
 //! is compared, defaults and all, and what it would refuse is told.
 
+use std::io::Read;
+
 use serde_json::{Value, json};
 
 use super::super::DIFFERENT;
-use super::{DONE, LiveArgs, Outputs, Report, Situation, Stop, read};
-use crate::cli::VERSION;
+use super::{DONE, LiveArgs, Outputs, Report, Situation, Stop, connect, read, situation, tell};
 use crate::cluster::kubernetes::session::Session;
+use crate::migrate::Level;
 use crate::migrate::live::Kind;
 use crate::migrate::live::changes::{Difference, differences, manifest};
 use crate::migrate::live::inventory::Object;
@@ -21,13 +23,25 @@ enum Seen {
     Extra,
 }
 
+/// Compare the cluster's resources with what convert gives
+///
+/// Exits with 0 if they say the same, 1 if MetalLB 0.12 would not run the input, 2 if the command line is wrong, 4 if the target cannot
+/// express the configuration, 5 if they differ, 6 if the cluster or a file cannot be read.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DiffArgs {
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
 /// Compares and returns the exit status.
 pub(super) async fn run(
-    args: &LiveArgs,
-    session: &Session,
-    situation: &Situation,
+    args: &DiffArgs,
+    stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<u8, Stop> {
+    let args = &args.live;
+    let session = &connect(&args.cluster).await?;
+    let situation = &situation(args, session, Level::Warning, stdin, outputs).await?;
     let inventory = &situation.inventory;
     let mut seen: Vec<(&str, String, Seen, Option<String>)> = Vec::new();
     for resource in &situation.converted.resources {
@@ -105,11 +119,10 @@ pub(super) async fn run(
             })
             .collect();
         let report = json!({
-            "tool": format!("ferrolb {VERSION}"),
             "target": args.target().to_string(),
             "objects": objects,
         });
-        writeln!(outputs.out, "{report}")?;
+        tell(outputs, "diff", report)?;
     }
     Ok(if different > 0 { DIFFERENT } else { DONE })
 }

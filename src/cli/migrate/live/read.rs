@@ -211,7 +211,7 @@ pub(super) async fn resources(session: &Session, namespace: &str) -> Result<Stri
     let mut inventory = Inventory::default();
     definitions(session, &mut inventory).await?;
     let mut objects = Vec::new();
-    for kind in Kind::WRITTEN {
+    for kind in Kind::WRITTEN.into_iter().chain([Kind::ADDRESS_POOL]) {
         if !inventory.serves(kind) {
             continue;
         }

@@ -3,9 +3,15 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::file::{self, Journal};
-use super::{ClusterArgs, DONE, HALF_WAY, IO, Outputs, Stop, apply, confirm, connect, read};
+use super::told::reported;
+use super::{
+    ClusterArgs, DONE, HALF_WAY, IO, Outputs, Report, Stop, Told, apply, confirm, connect, read,
+};
 use crate::cluster::kubernetes::session::{Refused, Session};
+use crate::migrate::live::Kind;
 use crate::migrate::live::inventory::{Inventory, Object, Program, Service};
 use crate::migrate::live::rollback::{Entry, Undo};
 
@@ -31,6 +37,9 @@ pub(crate) struct RollbackArgs {
     /// Codes of findings that do not stop it: MIG050, a controller that needs the resources
     #[arg(long, value_name = "CODES", value_delimiter = ',')]
     allow: Vec<String>,
+    /// How to report on standard output
+    #[arg(long, value_name = "FORM", default_value = "text", value_enum)]
+    report: Report,
 }
 
 /// Undoes and returns the exit status.
@@ -39,7 +48,21 @@ pub(super) async fn run(
     stdin: &mut dyn Read,
     outputs: &mut Outputs<'_>,
 ) -> Result<u8, Stop> {
+    reported(args.report, "rollback", outputs, async |outputs, told| {
+        told.rollback_file = Some(args.file.display().to_string());
+        roll_back(args, stdin, outputs, told).await
+    })
+    .await
+}
+
+async fn roll_back(
+    args: &RollbackArgs,
+    stdin: &mut dyn Read,
+    outputs: &mut Outputs<'_>,
+    told: &mut Told,
+) -> Result<u8, Stop> {
     let rollback = file::read(&args.file)?;
+    told.target = Some(rollback.begin.target.clone());
     let session = connect(&args.cluster).await?;
     let namespace = rollback.begin.namespace.clone();
     let mut inventory = Inventory {
@@ -71,12 +94,15 @@ pub(super) async fn run(
         .count();
     for step in &undo {
         writeln!(outputs.out, "{step}")?;
+        note(step, told);
     }
     if args.dry_run {
+        told.result = Some("dry-run");
         writeln!(outputs.out, "dry run: nothing was changed")?;
         return Ok(DONE);
     }
     if deeds == 0 {
+        told.result = Some("unchanged");
         writeln!(outputs.out, "nothing to undo")?;
         return Ok(DONE);
     }
@@ -127,11 +153,35 @@ pub(super) async fn run(
     let mut journal = Journal::append(&args.file, &rollback)?;
     journal.add(&Entry::Undone {})?;
     journal.keep()?;
+    told.result = Some("undone");
     writeln!(
         outputs.out,
         "undone: {deeds}. The ConfigMap was never touched; controller and speakers are as you left them"
     )?;
     Ok(DONE)
+}
+
+/// Notes a step for programs.
+fn note(step: &Undo, told: &mut Told) {
+    let object = |action: &str, kind: Kind, name: &str| json!({"kind": kind.name, "name": name, "action": action});
+    match step {
+        Undo::Delete { kind, name, .. } => told.objects.push(object("delete", *kind, name)),
+        Undo::Restore { kind, name, .. } => told.objects.push(object("restore", *kind, name)),
+        // A value of null: it goes.
+        Undo::Annotate {
+            service,
+            key,
+            value,
+            ..
+        } => {
+            let annotation = json!({"service": service.as_str(), "key": key, "value": value});
+            told.annotations.push(annotation);
+        }
+        Undo::Leave { what, why } => {
+            told.left.push(json!({"what": what, "why": why}));
+            told.unchanged += 1;
+        }
+    }
 }
 
 /// Controller and speaker.
