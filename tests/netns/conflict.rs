@@ -123,6 +123,12 @@ fn a_stranger_is_named(address: &str, prefix: u8, before: bool) {
         .map(|(_, counters)| counters.conflicts)
         .sum();
     assert_eq!(conflicts, 1);
+    // The running state stays, on one node.
+    let owners = lan.owners(&[address.to_owned()]);
+    assert!(
+        owners.len() == 1 && owners[address].len() == 1,
+        "{owners:?}"
+    );
 }
 
 #[test]

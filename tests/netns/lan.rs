@@ -30,6 +30,9 @@ use crate::world::{CLIENT, Mac, Namespace, Tap, ip, mac, now, pause};
 /// Memberlist's own port.
 const PORT: u16 = 7946;
 
+/// What keys all gossip.
+pub(crate) const GOSSIP_SECRET: &str = "AAECAwQFBgcICQoLDA0ODw";
+
 const CLIENT_IP: &str = "172.31.0.250";
 
 /// What the speakers record as Kubernetes Events.
@@ -189,7 +192,7 @@ impl Lan {
         let params = GossipParams {
             name: Name::new(&node.name).unwrap(),
             bind: SocketAddr::new(node.ip, PORT),
-            key: Keyring::from_secret(b"AAECAwQFBgcICQoLDA0ODw"),
+            key: Keyring::from_secret(GOSSIP_SECRET.as_bytes()),
             limits: Limits::default(),
         };
         let (layer2, gossip) = node.namespace.enter(|| {

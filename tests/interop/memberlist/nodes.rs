@@ -1,7 +1,7 @@
 //! A node of each kind, and waiting for what must become true.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -13,6 +13,7 @@ use ferrolb::memberlist::keyring::Keyring;
 use ferrolb::memberlist::wire::{Limits, Name};
 use serde_json::Value;
 
+use super::world::Namespace;
 use super::{BTreeSet, Duration, Instant, Standing};
 
 /// Long enough for the slowest machine: a test that waits this long has failed.
@@ -23,6 +24,12 @@ const LONG: Duration = Duration::from_secs(60);
 pub(crate) struct Mode {
     pub(crate) secret: &'static str,
     pub(crate) compress: bool,
+}
+
+impl Mode {
+    pub(crate) fn key(self) -> Option<Keyring> {
+        Keyring::from_secret(self.secret.as_bytes())
+    }
 }
 
 pub(crate) fn names(of: &[&str]) -> BTreeSet<String> {
@@ -49,10 +56,20 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool, is: impl Fn() -> S
 pub(crate) struct Ours {
     pub(crate) name: String,
     pub(crate) gossip: Gossip,
-    log: Arc<Mutex<Vec<Record>>>,
+    log: Arc<Mutex<Vec<(Instant, Record)>>>,
 }
 
 impl Ours {
+    /// As [`Ours::start`], there.
+    pub(crate) fn start_in(
+        namespace: &Namespace,
+        mode: Mode,
+        name: &str,
+        bind: SocketAddr,
+    ) -> Self {
+        namespace.enter(|| Self::start(mode, name, bind))
+    }
+
     pub(crate) fn start(mode: Mode, name: &str, bind: SocketAddr) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
         let start = Instant::now();
@@ -60,7 +77,7 @@ impl Ours {
             let params = Params {
                 name: Name::new(name).unwrap(),
                 bind,
-                key: Keyring::from_secret(mode.secret.as_bytes()),
+                key: mode.key(),
                 limits: Limits {
                     loopback: true,
                     ..Limits::default()
@@ -68,7 +85,7 @@ impl Ours {
             };
             let journal: Journal = {
                 let log = log.clone();
-                Arc::new(move |record| log.lock().unwrap().push(record))
+                Arc::new(move |record| log.lock().unwrap().push((Instant::now(), record)))
             };
             match Gossip::start(params, journal) {
                 Ok(gossip) => break gossip,
@@ -99,17 +116,34 @@ impl Ours {
         }
     }
 
-    /// How this one went, each time.
-    pub(crate) fn departures(&self, name: &str) -> Vec<String> {
+    /// How this one went, each time, and when.
+    pub(crate) fn departed(&self, name: &str) -> Vec<(Instant, String)> {
         let log = self.log.lock().unwrap();
-        let left = log.iter().filter(|record| {
+        let left = log.iter().filter(|(_, record)| {
             record.subject == Subject::Event("memberLeft")
                 && record.fields.iter().any(|(_, value)| value == name)
         });
-        left.flat_map(|record| &record.fields)
-            .filter(|(field, _)| *field == "how")
-            .map(|(_, how)| how.clone())
+        left.filter_map(|(at, record)| {
+            let (_, how) = record.fields.iter().find(|(field, _)| *field == "how")?;
+            Some((*at, how.clone()))
+        })
+        .collect()
+    }
+
+    /// How this one went, each time.
+    pub(crate) fn departures(&self, name: &str) -> Vec<String> {
+        self.departed(name)
+            .into_iter()
+            .map(|(_, how)| how)
             .collect()
+    }
+
+    /// Whether its log has this.
+    pub(crate) fn said(&self, event: &'static str) -> bool {
+        let log = self.log.lock().unwrap();
+        log.iter().any(|(_, record)| match record.subject {
+            Subject::Event(said) | Subject::Op(said) => said == event,
+        })
     }
 
     pub(crate) fn leave(&self) {
@@ -130,7 +164,8 @@ impl Ours {
     }
 }
 
-type Lines = Arc<Mutex<Vec<String>>>;
+/// What was written, and when it was read here.
+type Lines = Arc<Mutex<Vec<(Instant, String)>>>;
 
 /// A node by Go's memberlist. Dropped, it is killed.
 pub(crate) struct Go {
@@ -164,16 +199,50 @@ fn collect(from: impl Read + Send + 'static) -> Lines {
     let into = lines.clone();
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            into.lock().unwrap().push(line);
+            into.lock().unwrap().push((Instant::now(), line));
         }
     });
     lines
 }
 
+/// Waits until nobody has this port any more: the one that had it before may be on its way out.
+fn until_free(at: SocketAddr) {
+    until(
+        &format!("{at} is free"),
+        || TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok(),
+        String::new,
+    );
+}
+
 impl Go {
     pub(crate) fn start(mode: Mode, name: &str, bind: SocketAddr, join: &[SocketAddr]) -> Self {
-        let program = program();
-        let mut child = Command::new(&program)
+        until_free(bind);
+        Self::run(Command::new(program()), mode, name, bind, join)
+    }
+
+    /// As [`Go::start`], there.
+    pub(crate) fn start_in(
+        namespace: &Namespace,
+        mode: Mode,
+        name: &str,
+        bind: SocketAddr,
+        join: &[SocketAddr],
+    ) -> Self {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &namespace.name])
+            .arg(program());
+        Self::run(command, mode, name, bind, join)
+    }
+
+    fn run(
+        mut command: Command,
+        mode: Mode,
+        name: &str,
+        bind: SocketAddr,
+        join: &[SocketAddr],
+    ) -> Self {
+        let mut child = command
             .args(["-name", name, "-secret", mode.secret])
             .arg(format!("-bind={}", bind.ip()))
             .arg(format!("-port={}", bind.port()))
@@ -184,7 +253,7 @@ impl Go {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| {
-                panic!("{program:?}: {error}; run tests/interop/memberlist/build")
+                panic!("{command:?}: {error}; run tests/interop/memberlist/build")
             });
         let mut node = Self {
             name: name.to_owned(),
@@ -206,12 +275,33 @@ impl Go {
         self.address
     }
 
-    fn events(&self, event: &str) -> Vec<Value> {
+    /// What it said of this kind, and when.
+    fn told(&self, event: &str) -> Vec<(Instant, Value)> {
         let said = self.said.lock().unwrap();
         said.iter()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap())
-            .filter(|value| value["event"] == event)
+            .map(|(at, line)| (*at, serde_json::from_str::<Value>(line).unwrap()))
+            .filter(|(_, value)| value["event"] == event)
             .collect()
+    }
+
+    fn events(&self, event: &str) -> Vec<Value> {
+        self.told(event)
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    /// When it said this (`join`, `leave`, `update`) of that name.
+    pub(crate) fn when(&self, event: &str, name: &str) -> Vec<Instant> {
+        let told = self.told(event).into_iter();
+        told.filter(|(_, value)| value["name"] == name)
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// When its first join was over.
+    pub(crate) fn joined_at(&self) -> Instant {
+        self.told("joined").first().unwrap().0
     }
 
     fn field(&self, event: &str, field: &str) -> Vec<String> {
@@ -270,17 +360,26 @@ impl Go {
             .collect()
     }
 
-    /// Lines of its log that say that something is wrong.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    /// Lines of its log with one of these words, and when they were written.
+    pub(crate) fn log_with(&self, words: &[&str]) -> Vec<(Instant, String)> {
         let log = self.log.lock().unwrap();
         log.iter()
-            .filter(|line| {
-                ["[ERR]", "[WARN]", "uspect", "Failed"]
-                    .iter()
-                    .any(|bad| line.contains(bad))
-            })
+            .filter(|(_, line)| words.iter().any(|word| line.contains(word)))
             .cloned()
             .collect()
+    }
+
+    /// Lines of its log with one of these words.
+    pub(crate) fn logged(&self, words: &[&str]) -> Vec<String> {
+        self.log_with(words)
+            .into_iter()
+            .map(|(_, line)| line)
+            .collect()
+    }
+
+    /// Lines of its log that say that something is wrong.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.logged(&["[ERR]", "[WARN]", "uspect", "Failed"])
     }
 
     /// To this process alone.
@@ -291,6 +390,26 @@ impl Go {
             .arg(format!("kill -s {signal} {pid}"))
             .status();
         assert!(sent.unwrap().success(), "{}", self.state());
+    }
+
+    /// Stops it; returns when none of its threads runs any more.
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.child.lock().unwrap().id());
+        let stopped = |task: std::fs::DirEntry| {
+            // proc(5): number, name in brackets, state. A thread that is gone runs no more either.
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        until(
+            &format!("{} is stopped", self.name),
+            || {
+                let mut tasks = std::fs::read_dir(&tasks).unwrap();
+                tasks.all(|task| stopped(task.unwrap()))
+            },
+            || self.state(),
+        );
     }
 
     pub(crate) fn terminate(&self) {
