@@ -542,7 +542,9 @@ impl Session {
             && let Some(late) = lateness(now, self.detect_at, self.detection_time())
         {
             self.spared = true;
-            self.detect_at = now.checked_add(self.reception_interval());
+            // Later than now, also where both ends ask for no time at all.
+            let interval = self.reception_interval().max(Duration::from_millis(1));
+            self.detect_at = now.checked_add(interval);
             self.outputs.push_back(Output::Late(late));
             return;
         }

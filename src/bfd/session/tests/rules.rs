@@ -493,6 +493,20 @@ fn a_late_tick_gives_the_peer_one_interval_more_and_only_one() {
 }
 
 #[test]
+fn a_late_tick_is_followed_by_a_later_one_also_where_both_ends_ask_for_no_time() {
+    let mut lone = Lone::new(Params {
+        receive_interval: Duration::ZERO,
+        ..Params::default()
+    });
+    lone.says.desired_min_tx_interval = Duration::ZERO;
+    lone.hear_with(255);
+    lone.now += Duration::from_micros(1);
+    lone.handle(Input::Tick);
+    let next = lone.session.next_deadline().unwrap();
+    assert!(next > lone.now, "{:?}", lone.now - next);
+}
+
+#[test]
 fn a_tick_that_is_hardly_late_gives_nothing() {
     let mut lone = Lone::up(fast());
     lone.now += ms(150 + 75);
