@@ -271,6 +271,12 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
+/// What is said of what was done.
+enum Said {
+    Event(KubernetesEvent),
+    Line(Record),
+}
+
 struct Driver<C, S, B, F, G> {
     speaker: Speaker,
     node: Arc<str>,
@@ -389,6 +395,8 @@ where
         {
             gossip.set_fast_detection(settings.gossip.fast_detection);
         }
+        // What thousands of Services have to say takes longer than what there is to do for them: that waits for no line.
+        let mut said = Vec::new();
         while let Some(effect) = self.speaker.poll_effect() {
             match effect {
                 Effect::Layer2(command) => (self.layer2)(command),
@@ -412,8 +420,14 @@ where
                     (self.bgp)(command);
                 }
                 Effect::Bfd(command) => (self.bfd)(command),
-                Effect::Record(event) => self.cluster.record(event),
-                Effect::Log(record) => self.seat.journal.write(record),
+                Effect::Record(event) => said.push(Said::Event(event)),
+                Effect::Log(record) => said.push(Said::Line(record)),
+            }
+        }
+        for said in said {
+            match said {
+                Said::Event(event) => self.cluster.record(event),
+                Said::Line(record) => self.seat.journal.write(record),
             }
         }
     }
