@@ -57,6 +57,11 @@ impl Drop for GoGossip {
 fn one_of_each() -> (Lan, GoGossip, String, String) {
     let mut lan = Lan::new(2, POOL);
     let go = GoGossip::start(&lan.nodes[GO].namespace, "node-2", "172.31.0.12");
+    // Ours asks it to join when it starts.
+    eventually("Go's listens", || {
+        let output = lan.nodes[GO].namespace.exec("ss", &["-ltnH"]);
+        String::from_utf8_lossy(&output.stdout).contains(":7946")
+    });
     lan.start(OURS);
     let members = |lan: &Lan| {
         let speaker = lan.nodes[OURS].speaker.as_ref().unwrap();
