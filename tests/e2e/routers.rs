@@ -96,6 +96,16 @@ impl Router {
         run("vtysh", &["--vty_socket", directory, "-c", command])
     }
 
+    /// Waits until all nodes are next hops and the far client reaches nginx; the page.
+    fn serves_by_three(&self) -> String {
+        self.leads_to(Duration::from_secs(60), &NODES);
+        wait_for(
+            "the far client reaches nginx",
+            Duration::from_secs(60),
+            || far_curl(ADDRESS),
+        )
+    }
+
     /// Waits until the route to the Service's address leads to exactly these nodes, in the router's kernel.
     fn leads_to(&self, limit: Duration, nodes: &[&str]) {
         wait_or_show(
@@ -267,12 +277,7 @@ fn e1_the_bgp_tutorial_runs_as_written() {
 fn e2_a_client_behind_a_router_is_served_by_three_nodes_and_by_two_when_one_dies() {
     let router = Router::start();
     nginx_anew(|| apply(&config_map(CONFIG)));
-    router.leads_to(Duration::from_secs(60), &NODES);
-    let page = wait_for(
-        "the far client reaches nginx",
-        Duration::from_secs(60),
-        || far_curl(ADDRESS),
-    );
+    let page = router.serves_by_three();
     assert!(page.starts_with("nginx-"), "{page}");
     for node in NODES {
         let peer = format!("{{peer=\"{ROUTER}:179\"}}");
@@ -316,12 +321,7 @@ fn e3_our_manifest_of_frr_mode_speaks_and_shows_its_figures() {
     apply_file("manifests/metallb-frr.yaml");
     roll_out("daemonset/speaker");
     nginx_anew(|| apply(&config_map(CONFIG)));
-    router.leads_to(Duration::from_secs(60), &NODES);
-    wait_for(
-        "the far client reaches nginx",
-        Duration::from_secs(60),
-        || far_curl(ADDRESS),
-    );
+    router.serves_by_three();
     figures_of_frr_mode();
 }
 
@@ -334,12 +334,7 @@ fn e4_the_frr_manifest_of_0_12_runs_with_our_images_beside_an_idle_frr() {
     apply_file("tests/e2e/frr-sidecars.yaml");
     roll_out("daemonset/speaker");
     assert_eq!(ready_pods("component=speaker"), 3);
-    router.leads_to(Duration::from_secs(60), &NODES);
-    wait_for(
-        "the far client reaches nginx",
-        Duration::from_secs(60),
-        || far_curl(ADDRESS),
-    );
+    router.serves_by_three();
     // bfdd in the sidecar has BFD's port: ours hears its packets all the same.
     figures_of_frr_mode();
     assert!(
