@@ -41,7 +41,7 @@ pub mod interfaces;
 #[cfg(feature = "io")]
 pub mod driver;
 
-/// What the speaker asks of layer 2. Both are idempotent: an address is announced or it is not.
+/// What the speaker asks of layer 2. All are idempotent: an address is announced or it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Answer for this address and send its gratuitous burst (once, when it was not announced before).
@@ -50,6 +50,9 @@ pub enum Command {
     Withdraw(IpAddr),
     /// The same, because another station claims it; say when it does so no more.
     Yield(IpAddr),
+    /// Others announce all addresses from now on, and this node withdraws them in a moment: requests are answered until then, but
+    /// what the others announce is no conflict, and asks for nothing.
+    HandOver,
 }
 
 /// The two ways of answering.
@@ -140,7 +143,7 @@ pub enum Report {
         mac: MacAddr,
         /// Where it was heard.
         interface: String,
-        /// IPv4 addresses that this host knows the station by.
+        /// Addresses that this host knows the station by, IPv4 and IPv6.
         known_as: Vec<IpAddr>,
     },
     /// The cause of [`Report::Conflict`] is gone.

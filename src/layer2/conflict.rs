@@ -161,6 +161,11 @@ impl Dispute {
             }
     }
 
+    /// When something is to be done about it.
+    fn due(&self) -> Instant {
+        self.probe_at.min(self.end())
+    }
+
     fn interval(&self) -> Duration {
         match self.stage {
             Stage::Asked => ASK,
@@ -175,6 +180,8 @@ impl Dispute {
 pub struct Conflicts {
     announced: BTreeSet<IpAddr>,
     disputes: BTreeMap<IpAddr, Dispute>,
+    /// Nothing is due before; a thousand claims at once are not a thousand looks at all disputes.
+    quiet_until: Option<Instant>,
     outputs: VecDeque<Output>,
     overlooked: u64,
 }
@@ -217,7 +224,8 @@ impl Conflicts {
                 dispute.probe_at = now + WATCH;
                 self.outputs.push_back(Output::Disputed { ip, port, mac });
             }
-            return;
+            let due = dispute.due();
+            return self.wake_at(due);
         }
         if !self.announced.contains(&ip) {
             return;
@@ -234,12 +242,16 @@ impl Conflicts {
             last: now,
             probe_at: now + ASK,
         };
+        self.wake_at(dispute.due());
         self.disputes.insert(ip, dispute);
     }
 
+    fn wake_at(&mut self, due: Instant) {
+        self.quiet_until = Some(self.quiet_until.map_or(due, |at| at.min(due)));
+    }
+
     fn serve(&mut self, now: Instant) {
-        let due = |dispute: &Dispute| dispute.probe_at.min(dispute.end()) <= now;
-        if !self.disputes.values().any(due) {
+        if self.quiet_until.is_none_or(|at| at > now) {
             return;
         }
         let Self {
@@ -260,6 +272,7 @@ impl Conflicts {
             }
             true
         });
+        self.quiet_until = self.next_deadline();
     }
 }
 
@@ -284,6 +297,8 @@ impl Machine for Conflicts {
                     dispute.stage = Stage::Yielded;
                     dispute.last = now;
                     dispute.probe_at = now + YIELDED;
+                    let due = dispute.due();
+                    self.wake_at(due);
                 } else {
                     // Whoever it was is gone already.
                     let mac = MacAddr::zero();
@@ -301,9 +316,6 @@ impl Machine for Conflicts {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.disputes
-            .values()
-            .map(|dispute| dispute.probe_at.min(dispute.end()))
-            .min()
+        self.disputes.values().map(Dispute::due).min()
     }
 }

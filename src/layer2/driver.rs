@@ -39,6 +39,7 @@ mod control;
 mod ears;
 mod filter;
 mod membership;
+mod neighbours;
 mod netlink;
 mod port;
 mod queue;

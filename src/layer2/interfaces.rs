@@ -188,7 +188,7 @@ impl Interfaces {
             Message::Address(address) => self.address(now, address),
             Message::AddressGone(address) => self.address_gone(now, address),
             // The driver's own: how a dump went.
-            Message::Done | Message::Refused(_) => {}
+            Message::Neighbour(_) | Message::Done | Message::Refused(_) => {}
         }
     }
 

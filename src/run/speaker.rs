@@ -33,6 +33,7 @@ use crate::bgp::PeerId;
 use crate::cli::speaker::{Memberlist, Options};
 use crate::cluster::kubernetes::{Interests, Kubernetes, Services};
 use crate::cluster::{Change, Cluster, Kind};
+use crate::config::Protocol as ConfigProtocol;
 use crate::http::{self, Health};
 use crate::journal::{Level, Record};
 use crate::layer2::driver::Layer2;
@@ -43,7 +44,7 @@ use crate::memberlist::keyring::Keyring;
 use crate::memberlist::standing::Standing;
 use crate::memberlist::wire::{Limits, Name};
 use crate::metrics::{self, Exposition, Registry, Type};
-use crate::speaker::{Announcement, Claimant, Effect, Event, Params, Speaker};
+use crate::speaker::{Announcement, Claimant, Effect, Event, Params, ProtocolName, Speaker};
 use crate::view::{KubernetesEvent, ObjectKey, ObjectReference};
 use crate::{bfd, bgp};
 
@@ -364,10 +365,29 @@ where
             self.handle(Event::Shutdown);
             return self.publish();
         };
+        let heirs = match &*gossip.standing().borrow() {
+            Standing::Members(names) => names.iter().any(|name| *name != self.node),
+            // Nobody can tell.
+            Standing::Joining | Standing::Unheard => false,
+        };
+        let mut announcements = self.speaker.announcements();
+        let answers =
+            announcements.any(|one| one.protocol == ProtocolName::from(ConfigProtocol::Layer2));
+        drop(announcements);
         // Routers go elsewhere at once, and need not wait for the gossip.
         self.handle(Event::Leaving);
         let mut leaving = std::pin::pin!(tokio::time::timeout(FAREWELL, gossip.leave()));
-        let left = tokio::time::timeout(LINGER, &mut leaving).await.is_ok();
+        let left = if heirs && answers {
+            // That all know is not yet that they have announced all, thousands of addresses perhaps.
+            (self.layer2)(Command::HandOver);
+            let (_, left) = tokio::join!(
+                tokio::time::sleep(LINGER),
+                tokio::time::timeout(LINGER, &mut leaving)
+            );
+            left.is_ok()
+        } else {
+            tokio::time::timeout(LINGER, &mut leaving).await.is_ok()
+        };
         self.handle(Event::Shutdown);
         self.publish();
         if !left {

@@ -98,6 +98,7 @@ impl Host {
                         Command::Withdraw(ip) | Command::Yield(ip) => {
                             assert!(self.addresses.remove(&ip), "{ip} was not announced");
                         }
+                        Command::HandOver => panic!("whoever drives it knows when that is"),
                     }
                     self.commands.push(command);
                 }

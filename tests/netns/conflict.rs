@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ferrolb::layer2::Report;
+use ferrolb::layer2::driver::Params;
+
 use crate::frames::Arp;
 use crate::lan::Lan;
-use crate::world::{Namespace, eventually, now};
+use crate::world::{self, CLIENT, HOST, Namespace, eventually, now};
 
 const POOL: &str = "address-pools:\n- {name: d, protocol: layer2, addresses: [172.31.0.128/28, 'fd31::80-fd31::8f']}\n";
 const VIP: &str = "172.31.0.128";
@@ -95,7 +98,7 @@ fn a_stranger_is_named(address: &str, prefix: u8, before: bool) {
         eventually("one owner", || lan.owners(&addresses).len() == 1);
         set_up(&lan.client);
         // It says so itself, as a host does that is set up.
-        let frame = Arp::request(crate::world::CLIENT, address, address).frame();
+        let frame = Arp::request(CLIENT, address, address).frame();
         if prefix == 32 {
             lan.tap.send(&frame);
         }
@@ -147,6 +150,90 @@ fn a_host_that_had_the_address_before_is_named_once() {
 #[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
 fn a_host_that_had_the_ipv6_address_before_is_named_once() {
     a_stranger_is_named(VIP6, 128, true);
+}
+
+/// Where the gossip is IPv6, the node of a Go speaker is found by the addresses that its station has for the kernel.
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn a_station_is_told_with_all_addresses_by_which_the_host_knows_it() {
+    let lan = world::Lan::new();
+    let there = ["172.31.0.9", "fd31::9"];
+    lan.host.ip("addr add 172.31.0.1/24 dev eth0");
+    lan.client.ip(&format!("addr add {VIP}/32 dev eth0"));
+    let knows = |address: &str, station: world::Mac| {
+        let station = world::mac(station);
+        lan.host.ip(&format!(
+            "neigh add {address} lladdr {station} dev eth0 nud permanent"
+        ));
+    };
+    for address in there {
+        knows(address, CLIENT);
+    }
+    knows("fd31::8", [2, 0, 0, 0, 0, 8]);
+    let mut running = lan.host.layer2(Params::default());
+    running.announce(VIP);
+    let known_as = running.report("the conflict", |report| match report {
+        Report::Conflict { known_as, .. } => Some(known_as.clone()),
+        _ => None,
+    });
+    for address in there {
+        let address = address.parse().unwrap();
+        assert!(known_as.contains(&address), "{known_as:?}");
+    }
+    assert!(!known_as.contains(&"fd31::8".parse().unwrap()));
+}
+
+/// One that hands over goes on answering requests; what the others announce it does not answer any more, and takes for no
+/// conflict.
+#[test]
+#[ignore = "needs root and network namespaces; run by `cargo test --test netns -- --ignored --skip needs_`"]
+fn one_that_hands_over_answers_requests_alone() {
+    let lan = world::Lan::new();
+    let tap = lan.client.tap("eth0");
+    let mut running = lan.host.layer2(Params::default());
+    running.announce(VIP);
+    tap.find("the burst", Arp::read_gratuitous);
+    let announcement = Arp::request(CLIENT, VIP, VIP).frame();
+    let mut asked = 0;
+    // Answers come in order, and each request has a sender of its own.
+    let mut announcement_is_answered = || {
+        asked += 1;
+        let sender = format!("172.31.{}.{}", 1 + asked / 250, 1 + asked % 250);
+        tap.send(&announcement);
+        tap.send(&Arp::request(CLIENT, &sender, VIP).frame());
+        let mut answered = false;
+        tap.find("an answer to the request", |frame| {
+            let arp = Arp::read(frame)?;
+            if arp.operation != 2 || arp.destination != CLIENT {
+                return None;
+            }
+            assert_eq!(arp.sender, (HOST, VIP.parse().unwrap()));
+            let target = arp.target.1.to_string();
+            answered |= target == VIP;
+            (target == sender).then_some(())
+        });
+        answered
+    };
+    assert!(
+        announcement_is_answered(),
+        "what others announce is answered as a request is"
+    );
+    running.hand_over();
+    eventually("announcements have no answer", || {
+        !announcement_is_answered()
+    });
+    let end = now() + Duration::from_secs(4);
+    while now() < end {
+        assert!(!announcement_is_answered());
+        world::pause();
+    }
+    let reports = running.reports();
+    assert!(
+        !reports
+            .iter()
+            .any(|report| matches!(report, Report::Conflict { .. })),
+        "{reports:?}"
+    );
 }
 
 #[test]

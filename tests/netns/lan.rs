@@ -118,6 +118,8 @@ impl Lan {
         let hub = Namespace::new("hub");
         hub.ip("link add br0 type bridge forward_delay 0");
         hub.ip("link set br0 up");
+        // A switch has no firewall: where the host has loaded br_netfilter, every frame would pass the chains of three families.
+        hub.unfilter_bridges();
         let client = Namespace::new("client");
         plug(&hub, &client, "pc", CLIENT);
         client.ip(&format!("addr add {CLIENT_IP}/24 dev eth0"));

@@ -88,6 +88,18 @@ impl Namespace {
         .unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
+    /// Bridges forward frames without asking a firewall.
+    pub(crate) fn unfilter_bridges(&self) {
+        for family in ["arptables", "iptables", "ip6tables"] {
+            let sysctl = format!("net/bridge/bridge-nf-call-{family}");
+            // Without br_netfilter there is no such setting, and no firewall.
+            let asked = self.exec("test", &["-e", &format!("/proc/sys/{sysctl}")]);
+            if asked.status.success() {
+                self.write(&sysctl, "0");
+            }
+        }
+    }
+
     pub(crate) fn exec(&self, program: &str, arguments: &[&str]) -> std::process::Output {
         Command::new("ip")
             .args(["netns", "exec", &self.name, program])
@@ -196,6 +208,10 @@ impl Running {
     pub(crate) fn withdraw(&self, ip: &str) {
         self.layer2
             .send(layer2::Command::Withdraw(ip.parse().unwrap()));
+    }
+
+    pub(crate) fn hand_over(&self) {
+        self.layer2.send(layer2::Command::HandOver);
     }
 
     /// Waits for a report, and takes it.

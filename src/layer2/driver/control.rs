@@ -13,6 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::ears::Ears;
 use super::membership::Memberships;
+use super::neighbours;
 use super::netlink::Netlink;
 use super::port::{OpenPort, Shared, Snapshot};
 use super::queue::{Change, Queue};
@@ -56,6 +57,8 @@ pub(super) struct Control {
     ears: Option<Ears>,
     /// The Ethernet addresses of all ports, as they were last told.
     stations: Vec<MacAddr>,
+    /// Others announce what this node still answers for.
+    hands_over: bool,
     groups: Groups,
     memberships: Memberships,
     announced: Announced,
@@ -102,6 +105,7 @@ impl Control {
             conflicts: Conflicts::default(),
             ears: None,
             stations: Vec::new(),
+            hands_over: false,
             groups: Groups::default(),
             memberships: Memberships::default(),
             announced: Announced::default(),
@@ -163,7 +167,13 @@ impl Control {
 
     fn step(&mut self, now: Instant) {
         self.shared.control.clear();
-        let changes = lock(&self.desk.queue).take();
+        let (changes, hands_over) = {
+            let mut queue = lock(&self.desk.queue);
+            (queue.take(), queue.hands_over())
+        };
+        if hands_over && !self.hands_over {
+            self.hand_over();
+        }
         let only = lock(&self.desk.only).take();
         if let Some(names) = only {
             self.interfaces(now, interfaces::Input::Only(names));
@@ -244,6 +254,16 @@ impl Control {
                 }
             }
             self.interfaces(now, interfaces::Input::Announce(ip));
+        }
+    }
+
+    /// The processor is the others' from now on, where they share it: nothing wakes this host but real requests.
+    fn hand_over(&mut self) {
+        self.hands_over = true;
+        self.ears = None;
+        for port in self.ports.values() {
+            // Where the kernel does not take it, announcements of others are answered a moment longer.
+            let _ = port.hand_over();
         }
     }
 
@@ -353,6 +373,9 @@ impl Control {
                 .unwrap_or_default()
             {
                 open.arm()?;
+            }
+            if self.hands_over {
+                open.hand_over()?;
             }
             self.shared.epoll.add(open.as_raw_fd(), open.token)?;
             Ok(open)
@@ -492,7 +515,8 @@ impl Control {
                         .ports
                         .get(&port)
                         .map_or_else(String::new, |open| open.name.to_string());
-                    let known_as = neighbours(mac);
+                    // Nobody can be named then but by the station.
+                    let known_as = neighbours::known_as(mac).unwrap_or_default();
                     self.report(Report::Conflict {
                         ip,
                         mac,
@@ -642,22 +666,6 @@ fn probe(ip: IpAddr, open: &OpenPort) -> Frame {
         IpAddr::V4(ip) => Frame::build(|buffer| Arp::probe(ip, mac).encode(buffer)),
         IpAddr::V6(ip) => Frame::build(|buffer| ndp::encode_probe(ip, mac, buffer)),
     }
-}
-
-/// The IPv4 addresses by which this host knows a station. Read only when somebody has to be named.
-fn neighbours(mac: MacAddr) -> Vec<IpAddr> {
-    // proc(5): IP address, HW type, flags, HW address, mask, device; a line of headings first.
-    let table = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
-    let mac = mac.to_string();
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let mut fields = line.split_whitespace();
-            let ip = fields.next()?;
-            (fields.nth(2)? == mac).then(|| ip.parse().ok())?
-        })
-        .collect()
 }
 
 /// Those of the interfaces on which the kernel answers ARP for any address of the host.

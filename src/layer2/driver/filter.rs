@@ -6,7 +6,8 @@
 //! wants makes it "for another host").
 
 use libc::{
-    BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W,
+    BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_MISC, BPF_RET,
+    BPF_TAX, BPF_W, BPF_X,
 };
 use socket2::SockFilter;
 
@@ -76,6 +77,26 @@ pub(super) fn program(kind: Kind, interface: u32) -> Vec<SockFilter> {
     };
     let mut program = all_of(conditions);
     program.push(accept());
+    program
+}
+
+/// The same program, but for ARP announcements (RFC 5227 §2.3: a request whose sender and target address are the same): they ask
+/// for nothing, and hosts that announce what they take over send thousands.
+pub(super) fn without_announcements(kind: Kind, interface: u32) -> Vec<SockFilter> {
+    let mut program = program(kind, interface);
+    if kind == Kind::Arp {
+        program.pop();
+        program.extend([
+            // ar$spa.
+            instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, 28),
+            instruction(BPF_MISC | BPF_TAX, 0, 0, 0),
+            // ar$tpa.
+            instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0, 38),
+            instruction(BPF_JMP | BPF_JEQ | BPF_X, 0, 1, 0),
+            refuse(),
+            accept(),
+        ]);
+    }
     program
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Netlink {
 impl Netlink {
     /// Opens the socket; the first dump is due.
     pub(super) fn open(now: Instant) -> io::Result<Self> {
-        let socket = sys::netlink_socket()?;
+        let socket = sys::netlink_socket(sys::LINKS_AND_ADDRESSES)?;
         // Less room only means more dumps.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         Ok(Self {

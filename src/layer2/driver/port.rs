@@ -67,6 +67,12 @@ impl OpenPort {
         sys::bind_packet(&self.socket, self.port.interface, protocol)
     }
 
+    /// Announcements of other stations are not heard any more; requests are.
+    pub(super) fn hand_over(&self) -> io::Result<()> {
+        let program = filter::without_announcements(self.port.kind, self.port.interface);
+        self.socket.attach_filter(&program)
+    }
+
     /// Lets every multicast frame in, as long as the port is open.
     pub(super) fn all_multicast(&self) -> io::Result<()> {
         sys::all_multicast(&self.socket, self.port.interface)

@@ -1,7 +1,7 @@
 //! Commands that wait for the control thread.
 //!
 //! Invariant: bounded by the number of different addresses, and loses nothing: per address only the end matters, and
-//! whether it was withdrawn in between.
+//! whether it was withdrawn in between. Handing over comes once and stays.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,26 +24,31 @@ pub(super) struct Queue {
     changes: HashMap<IpAddr, Change>,
     /// The same addresses, oldest first.
     order: Vec<IpAddr>,
+    hands_over: bool,
 }
 
 impl Queue {
-    /// Adds a command; whether the queue was empty (whoever takes from it must be woken).
+    /// Adds a command; whether whoever takes from the queue must be woken: it was empty.
     pub(super) fn push(&mut self, command: Command) -> bool {
         let was_empty = self.order.is_empty();
-        let (Command::Announce(ip) | Command::Withdraw(ip) | Command::Yield(ip)) = command;
-        let before = self.changes.get(&ip).copied();
-        let after = match (before, command) {
-            (None | Some(Change::Announce), Command::Announce(_)) => Change::Announce,
-            (Some(Change::Withdraw | Change::Yield | Change::Again), Command::Announce(_)) => {
-                Change::Again
-            }
-            (_, Command::Withdraw(_)) => Change::Withdraw,
-            (_, Command::Yield(_)) => Change::Yield,
+        let (ip, after) = match command {
+            Command::Announce(ip) => match self.changes.get(&ip) {
+                None | Some(Change::Announce) => (ip, Change::Announce),
+                Some(Change::Withdraw | Change::Yield | Change::Again) => (ip, Change::Again),
+            },
+            Command::Withdraw(ip) => (ip, Change::Withdraw),
+            Command::Yield(ip) => (ip, Change::Yield),
+            Command::HandOver => return !std::mem::replace(&mut self.hands_over, true),
         };
         if self.changes.insert(ip, after).is_none() {
             self.order.push(ip);
         }
         was_empty
+    }
+
+    /// Whether all is handed over to others.
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over
     }
 
     /// Everything, oldest first.

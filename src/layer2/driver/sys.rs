@@ -113,15 +113,18 @@ pub(super) fn leave(socket: &Socket, group: Ipv6Addr, interface: u32) -> io::Res
     socket.leave_multicast_v6(&group, interface)
 }
 
-/// A route netlink socket that hears of links and addresses.
+/// The groups of a route netlink socket that hears of links and addresses.
+pub(super) const LINKS_AND_ADDRESSES: libc::c_int =
+    libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+
+/// A route netlink socket that hears of these groups.
 #[expect(unsafe_code, reason = "sockaddr_nl")]
-pub(super) fn netlink_socket() -> io::Result<Socket> {
+pub(super) fn netlink_socket(groups: libc::c_int) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::from(libc::AF_NETLINK),
         Type::RAW.nonblocking().cloexec(),
         Some(Protocol::from(libc::NETLINK_ROUTE)),
     )?;
-    let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
     // SAFETY: a sockaddr_nl is plain data, all zeros are a value of it.
     let mut address: libc::sockaddr_nl = unsafe { zeroed() };
     address.nl_family = u16::try_from(libc::AF_NETLINK).map_err(io::Error::other)?;

@@ -1,5 +1,5 @@
-//! rtnetlink messages about links and addresses (linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h), as much of
-//! them as decides who may answer.
+//! rtnetlink messages about links, addresses and neighbours (linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h,
+//! linux/neighbour.h), as much of them as decides who may answer and tells who else does.
 //!
 //! Read by hand, attribute by attribute, so that one that we do not know, or a newer kernel's longer one, can never
 //! hide an interface: a message that is not whole is skipped alone.
@@ -44,6 +44,15 @@ pub struct Address {
     pub usable: bool,
 }
 
+/// A neighbour: a station of which the kernel knows an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The address.
+    pub ip: IpAddr,
+    /// The station.
+    pub mac: MacAddr,
+}
+
 /// What a netlink message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
@@ -55,6 +64,8 @@ pub enum Message {
     Address(Address),
     /// An address is gone.
     AddressGone(Address),
+    /// A neighbour exists, or changed.
+    Neighbour(Neighbour),
     /// The end of a dump.
     Done,
     /// The kernel refused; the errno.
@@ -79,11 +90,14 @@ pub enum Dump {
     Links,
     /// All addresses.
     Addresses,
+    /// All neighbours, of IPv4 and IPv6.
+    Neighbours,
 }
 
 const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
+const NEIGHBOUR_HEADER: usize = 12;
 const ATTRIBUTE_HEADER: usize = 4;
 
 const NLMSG_ERROR: u16 = 2;
@@ -94,6 +108,8 @@ const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_GETNEIGH: u16 = 30;
 
 const NLM_F_REQUEST: u16 = 0x01;
 const NLM_F_DUMP_INTR: u16 = 0x10;
@@ -120,6 +136,9 @@ const IFA_F_OPTIMISTIC: u32 = 0x04;
 const IFA_F_DADFAILED: u32 = 0x08;
 const IFA_F_TENTATIVE: u32 = 0x40;
 
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+
 /// The upper bits of an attribute's type are flags (nested, byte order).
 const ATTRIBUTE_TYPE: u16 = 0x3fff;
 
@@ -133,6 +152,7 @@ pub fn request(dump: Dump, sequence: u32) -> Vec<u8> {
     let (kind, body) = match dump {
         Dump::Links => (RTM_GETLINK, LINK_HEADER),
         Dump::Addresses => (RTM_GETADDR, ADDRESS_HEADER),
+        Dump::Neighbours => (RTM_GETNEIGH, NEIGHBOUR_HEADER),
     };
     let length = HEADER + body;
     let mut octets = Vec::with_capacity(length);
@@ -173,6 +193,7 @@ fn decode_one(octets: &[u8]) -> Option<Received> {
         RTM_DELLINK if body.first() == Some(&AF_UNSPEC) => Message::LinkGone(u32_at(body, 4)?),
         RTM_NEWADDR => Message::Address(address(body)?),
         RTM_DELADDR => Message::AddressGone(address(body)?),
+        RTM_NEWNEIGH => Message::Neighbour(neighbour(body)?),
         NLMSG_DONE => Message::Done,
         NLMSG_ERROR => match i32::from_ne_bytes(octets_at(body, 0)?) {
             0 => return None,
@@ -209,9 +230,7 @@ fn link(body: &[u8]) -> Option<Link> {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_ADDRESS if ethernet => {
-                link.mac = <[u8; 6]>::try_from(value)
-                    .ok()
-                    .map(|[a, b, c, d, e, f]| MacAddr(a, b, c, d, e, f));
+                link.mac = mac(value);
             }
             IFLA_MASTER => link.master = u32_at(value, 0).filter(|master| *master != 0),
             IFLA_LINKINFO => {
@@ -248,6 +267,28 @@ fn address(body: &[u8]) -> Option<Address> {
         usable: flags & IFA_F_DADFAILED == 0
             && (flags & IFA_F_TENTATIVE == 0 || flags & IFA_F_OPTIMISTIC != 0),
     })
+}
+
+/// What has no station's address is not resolved, or not yet.
+fn neighbour(body: &[u8]) -> Option<Neighbour> {
+    let family = *body.first()?;
+    let (mut of, mut station) = (None, None);
+    for (kind, value) in attributes(body.get(NEIGHBOUR_HEADER..)?) {
+        match kind {
+            NDA_DST => of = ip(family, value),
+            NDA_LLADDR => station = mac(value),
+            _ => {}
+        }
+    }
+    Some(Neighbour {
+        ip: of?,
+        mac: station?,
+    })
+}
+
+fn mac(value: &[u8]) -> Option<MacAddr> {
+    let [a, b, c, d, e, f] = <[u8; 6]>::try_from(value).ok()?;
+    Some(MacAddr(a, b, c, d, e, f))
 }
 
 fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {

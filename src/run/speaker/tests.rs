@@ -576,6 +576,12 @@ fn standing(names: &[&str]) -> Standing {
     Standing::Members(names.iter().map(|name| Arc::from(*name)).collect())
 }
 
+/// A node's place in the election for the address: the least is first.
+fn rank(node: &str) -> Vec<u8> {
+    use sha2::Digest;
+    sha2::Sha256::digest(format!("{node}#{ADDRESS}")).to_vec()
+}
+
 fn addresses(ips: &[&str]) -> Change {
     Change::SpeakerAddresses(Some(ips.iter().map(|ip| ip.parse().unwrap()).collect()))
 }
@@ -651,10 +657,9 @@ async fn gossip_that_reaches_nobody_leaves_it_to_the_pods() {
         .until("the announcement", |driven| !driven.commands().is_empty())
         .await;
     // Both nodes are Ready by their pods, and the other comes first.
-    let first = ["node-1", "node-2"].into_iter().min_by_key(|node| {
-        use sha2::Digest;
-        sha2::Sha256::digest(format!("{node}#{ADDRESS}")).to_vec()
-    });
+    let first = ["node-1", "node-2"]
+        .into_iter()
+        .min_by_key(|node| rank(node));
     driven
         .tell(Change::Speakers(Some(
             ["node-1".into(), "node-2".into()].into(),
@@ -695,6 +700,49 @@ async fn who_stops_leaves_first_and_is_silent_a_moment_later() {
     assert!(!driven.task.is_finished());
     driven.gossip.left.send_replace(true);
     assert_eq!((&mut { driven.task }).await.unwrap(), Ended::Stopped);
+}
+
+/// How long one that announces its address, or nothing, takes to end where everybody knows at once that it leaves.
+async fn end_where_all_know(members: &[&str], serves: bool) -> Duration {
+    let driven = gossiping().await;
+    driven.gossip.standing.send_replace(standing(members));
+    driven
+        .until("the announcement", |driven| !driven.commands().is_empty())
+        .await;
+    if !serves {
+        driven.tell(Change::ServiceGone(service().key)).await;
+        rest().await;
+    }
+    driven.gossip.left.send_replace(true);
+    let begun = now();
+    driven.seat.stop.cancel();
+    let commands = driven.commands.clone();
+    assert_eq!((&mut { driven.task }).await.unwrap(), Ended::Stopped);
+    let commands = commands.lock().unwrap().clone();
+    let took = begun.elapsed();
+    let (announce, withdraw) = (Command::Announce(address()), Command::Withdraw(address()));
+    let told = if took < LINGER {
+        vec![announce, withdraw]
+    } else {
+        vec![announce, Command::HandOver, withdraw]
+    };
+    assert_eq!(commands, told);
+    took
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_answers_while_its_heirs_announce_though_all_know_at_once() {
+    let heir = (2..)
+        .map(|i| format!("node-{i}"))
+        .find(|node| rank("node-1") < rank(node))
+        .unwrap();
+    let took = end_where_all_know(&["node-1", &heir], true).await;
+    assert!((LINGER..LINGER * 2).contains(&took), "{took:?}");
+    // Nobody takes over, or there is nothing to take over.
+    for (members, serves) in [(&["node-1"][..], true), (&["node-1", &heir], false)] {
+        let took = end_where_all_know(members, serves).await;
+        assert!(took < LINGER / 2, "{members:?} {serves}: {took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

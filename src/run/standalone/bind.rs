@@ -122,6 +122,8 @@ impl Loopback {
             Command::Withdraw(ip) | Command::Yield(ip) => {
                 locked(&self.shared.wanted).answered.remove(&ip)
             }
+            // Without gossip nobody takes over.
+            Command::HandOver => false,
         };
         if changed {
             self.shared.changed.notify_one();

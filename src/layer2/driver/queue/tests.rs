@@ -19,6 +19,17 @@ fn end(commands: &[Command]) -> Vec<(IpAddr, Change)> {
 }
 
 #[test]
+fn handing_over_wakes_once_and_stays() {
+    let mut queue = Queue::default();
+    assert!(!queue.hands_over());
+    assert!(queue.push(Command::HandOver));
+    assert!(!queue.push(Command::HandOver));
+    assert_eq!(queue.take(), []);
+    assert!(queue.hands_over());
+    assert!(queue.push(Command::Withdraw(ip("192.0.2.1"))));
+}
+
+#[test]
 fn only_the_end_counts_and_a_withdrawal_in_between_is_not_lost() {
     let ip = ip("192.0.2.1");
     let announce = Command::Announce(ip);

@@ -168,6 +168,36 @@ fn addresses_are_ours_and_usable_when_detection_is_over() {
 }
 
 #[test]
+fn neighbours_are_read_when_their_station_is_known() {
+    // ndmsg: family, three octets of padding, interface, state, flags, type.
+    let body = |family: u8, attributes: &[Vec<u8>]| {
+        let mut body = vec![family, 0, 0, 0];
+        body.extend(4_u32.to_ne_bytes());
+        body.extend(2_u16.to_ne_bytes());
+        body.extend([0, 1]);
+        body.extend(attributes.concat());
+        message(RTM_NEWNEIGH, 2, 7, &body)
+    };
+    let station = attribute(NDA_LLADDR, &[2, 0, 0, 0, 0, 0x12]);
+    let mac = MacAddr(2, 0, 0, 0, 0, 0x12);
+    let v4 = attribute(NDA_DST, &[10, 0, 0, 1]);
+    let ip = IpAddr::from([10, 0, 0, 1]);
+    let of = |ip| Message::Neighbour(Neighbour { ip, mac });
+    assert_eq!(only(&body(AF_INET, &[v4.clone(), station.clone()])), of(ip));
+    let v6: Ipv6Addr = "fe80::12".parse().unwrap();
+    let dst = attribute(NDA_DST, &v6.octets());
+    assert_eq!(
+        only(&body(AF_INET6, &[dst, station.clone()])),
+        of(v6.into())
+    );
+    // Not resolved; a tunnel's; an entry of a bridge.
+    assert_eq!(decode(&body(AF_INET, std::slice::from_ref(&v4))), []);
+    let tunnel = attribute(NDA_LLADDR, &[10, 0, 0, 9]);
+    assert_eq!(decode(&body(AF_INET, &[v4, tunnel])), []);
+    assert_eq!(decode(&body(7, std::slice::from_ref(&station))), []);
+}
+
+#[test]
 fn one_broken_message_does_not_hide_the_next() {
     let broken = link_body(0, 1, 7, IFF_UP, &[vec![0xff, 0xff, 3, 0]]);
     let good = link_body(0, 1, 8, IFF_UP, &[attribute(IFLA_IFNAME, b"eth1\0")]);
@@ -209,6 +239,9 @@ fn a_request_asks_for_everything() {
     assert_eq!(u16_at(&links, 6), Some(0x301));
     assert_eq!(u32_at(&links, 8), Some(6));
     assert_eq!(request(Dump::Addresses, 7).len(), 24);
+    let neighbours = request(Dump::Neighbours, 8);
+    assert_eq!(neighbours.len(), 28);
+    assert_eq!(u16_at(&neighbours, 4), Some(RTM_GETNEIGH));
 }
 
 proptest! {

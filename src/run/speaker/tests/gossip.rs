@@ -33,6 +33,7 @@ impl Timeline {
             let (ip, comes) = match command {
                 Command::Announce(ip) => (*ip, true),
                 Command::Withdraw(ip) | Command::Yield(ip) => (*ip, false),
+                Command::HandOver => continue,
             };
             let owners = seen.owners.entry(ip).or_default();
             if comes {
