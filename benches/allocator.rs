@@ -27,6 +27,11 @@ use ferrolb::config::{Pool, Protocol};
 use ferrolb::ip::Family;
 use ferrolb::view::{ObjectKey, Port};
 
+#[path = "parts/processor.rs"]
+mod processor;
+
+use processor::Start;
+
 /// Counts the bytes that are allocated.
 struct Counting;
 
@@ -57,36 +62,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-/// A point of this thread's time on the processor.
-struct Start(Duration);
-
-impl Start {
-    #[expect(
-        unsafe_code,
-        reason = "the standard library does not tell a thread's time"
-    )]
-    fn read() -> Duration {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: the pointer is to a local value that outlives the call.
-        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-        Duration::new(
-            u64::try_from(time.tv_sec).unwrap_or_default(),
-            u32::try_from(time.tv_nsec).unwrap_or_default(),
-        )
-    }
-
-    fn now() -> Self {
-        Self(Self::read())
-    }
-
-    fn elapsed(&self) -> Duration {
-        Self::read().saturating_sub(self.0)
-    }
-}
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ferrolb::bgp::rib_out::{RibOut, Session};
 use ferrolb::bgp::wire::update::NextHop6;
@@ -20,37 +19,16 @@ use ferrolb::bgp::wire::{Context, decode};
 use ferrolb::bgp::{Attributes, Origin};
 use ipnet::IpNet;
 
+#[path = "parts/processor.rs"]
+mod processor;
+
+use processor::Start;
+
 const ROUTES: u32 = 10_000;
 
-/// A point of this thread's time on the processor.
-struct Start(Duration);
-
-impl Start {
-    #[expect(
-        unsafe_code,
-        reason = "the standard library does not tell a thread's time"
-    )]
-    fn read() -> Duration {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: the pointer is to a timespec of this frame.
-        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-        Duration::new(
-            u64::try_from(time.tv_sec).unwrap_or_default(),
-            u32::try_from(time.tv_nsec).unwrap_or_default(),
-        )
-    }
-
-    fn now() -> Self {
-        Self(Self::read())
-    }
-
-    /// Nanoseconds of each of `count` since then.
-    fn ns_each(&self, count: u32) -> f64 {
-        Self::read().saturating_sub(self.0).as_secs_f64() * 1e9 / f64::from(count)
-    }
+/// Nanoseconds of each of `count` since then.
+fn ns_each(start: &Start, count: u32) -> f64 {
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
 }
 
 fn median(rounds: usize, mut round: impl FnMut() -> f64) -> f64 {
@@ -116,7 +94,7 @@ fn main() {
             map.insert(v4(*n), Arc::clone(&attributes[0]));
         }
         black_box(&map);
-        start.ns_each(ROUTES)
+        ns_each(&start, ROUTES)
     });
     let fill = |prefix: fn(u32) -> IpNet| {
         let mut rib = RibOut::new();
@@ -128,7 +106,7 @@ fn main() {
     let set = median(21, || {
         let start = Start::now();
         black_box(fill(v4));
-        start.ns_each(ROUTES)
+        ns_each(&start, ROUTES)
     });
     print("set_each_of_10000", set, reference);
     for (name, prefix, extended) in [
@@ -142,7 +120,7 @@ fn main() {
             let start = Start::now();
             rib.start(session(extended));
             messages = drain(&mut rib);
-            start.ns_each(ROUTES)
+            ns_each(&start, ROUTES)
         });
         print(name, packed, reference);
         let context = session(extended).context;
@@ -151,7 +129,7 @@ fn main() {
             for message in &messages {
                 let _read = black_box(decode(message, &context));
             }
-            start.ns_each(ROUTES)
+            ns_each(&start, ROUTES)
         });
         print(&name.replace("pack", "read"), read, reference);
     }
@@ -175,12 +153,12 @@ fn main() {
                 None => map.remove(&v4(*n)),
             };
         }
-        let reference = start.ns_each(ROUTES);
+        let reference = ns_each(&start, ROUTES);
         let start = Start::now();
         for n in &order {
             rib.set(v4(*n), wanted.map(Arc::clone));
             black_box(rib.poll_message());
         }
-        print(name, start.ns_each(ROUTES), reference);
+        print(name, ns_each(&start, ROUTES), reference);
     }
 }

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -13,6 +11,11 @@ use ferrolb::bgp::wire::update::NextHop6;
 use ferrolb::bgp::{Attributes, Origin};
 use ipnet::IpNet;
 
+#[path = "support/heap.rs"]
+mod heap;
+
+use heap::costs;
+
 const PEERS: usize = 64;
 const ROUTES: u32 = 10_000;
 
@@ -21,48 +24,6 @@ const BUDGET: usize = 60_000_000;
 
 /// The most that one route of one peer may cost, whatever is pending.
 const PER_ROUTE: usize = 100;
-
-struct Counting;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(more: usize, less: usize) {
-    // A thread that is going down has no counters any more, and is none of ours.
-    let _ = NOW.try_with(|now| {
-        now.set((now.get() + more).saturating_sub(less));
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
-    });
-}
-
-#[expect(unsafe_code, reason = "an allocator that counts")]
-// SAFETY: everything is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Old and new are there together while it is copied.
-        count(size, 0);
-        count(0, layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn session() -> Session {
     Session {
@@ -101,25 +62,27 @@ fn attributes(n: u32) -> Arc<Attributes> {
 fn held(peers: usize, kinds: u32) -> (usize, usize) {
     let kinds: Vec<Arc<Attributes>> = (0..kinds).map(attributes).collect();
     let mut ribs: Vec<RibOut> = (0..peers).map(|_| RibOut::new()).collect();
-    let before = NOW.get();
-    PEAK.set(before);
+    let ((), held, peak) = costs(|| announce_all(&mut ribs, &kinds));
+    (held, peak)
+}
+
+fn announce_all(ribs: &mut [RibOut], kinds: &[Arc<Attributes>]) {
     // As the Services come: in no order of theirs, to every peer in turn.
     for n in 0..ROUTES {
         let n = n * 7919 % ROUTES;
         let kind = &kinds[usize::try_from(n).unwrap() % kinds.len()];
-        for rib in &mut ribs {
+        for rib in ribs.iter_mut() {
             rib.set(prefix(n), Some(Arc::clone(kind)));
         }
     }
     // All come up at a time.
-    for rib in &mut ribs {
+    for rib in ribs.iter_mut() {
         rib.start(session());
     }
-    for rib in &mut ribs {
+    for rib in ribs {
         while rib.poll_message().is_some() {}
         assert_eq!(rib.advertised(), usize::try_from(ROUTES).unwrap());
     }
-    (NOW.get() - before, PEAK.get() - before)
 }
 
 #[test]

@@ -2,67 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: a panic is its report")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use ferrolb::memberlist::keyring::Keyring;
 use ferrolb::memberlist::wire::{
     Encoder, Limits, Message, Name, NodeState, PushPull, State, StreamDecoder, Versions, compound,
     decode_datagram,
 };
 
+#[path = "support/heap.rs"]
+mod heap;
+
+use heap::costs;
+
 /// The most one datagram, or one stream that turns out to be garbage, may hold at a time.
 const BUDGET: usize = 2 << 20;
-
-struct Counting;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(more: usize, less: usize) {
-    // A thread that is going down has no counters any more, and is none of ours.
-    let _ = NOW.try_with(|now| {
-        now.set((now.get() + more).saturating_sub(less));
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
-    });
-}
-
-#[expect(unsafe_code, reason = "an allocator that counts")]
-// SAFETY: everything is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Old and new are there together while it is copied.
-        count(size, 0);
-        count(0, layout.size());
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most that was held at a time while `work` ran, above what was held before.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = NOW.get();
-    PEAK.set(before);
-    let done = work();
-    (done, PEAK.get().saturating_sub(before))
-}
 
 fn keyring() -> Keyring {
     Keyring::from_secret(b"a secret of more than 16 bytes").unwrap()
@@ -140,7 +92,7 @@ fn no_datagram_costs_more_than_2_mib() {
     let declared = declared().into_iter().map(|packet| ("declared", packet));
     for (what, packet) in datagrams().into_iter().chain(declared) {
         for keyring in [None, Some(&keyring)] {
-            let (_, peak) = peak(|| decode_datagram(&packet, keyring, &Limits::default()));
+            let (_, _, peak) = costs(|| decode_datagram(&packet, keyring, &Limits::default()));
             assert!(peak <= BUDGET, "{what}: {peak} bytes");
             worst = worst.max(peak);
         }
@@ -150,13 +102,14 @@ fn no_datagram_costs_more_than_2_mib() {
 }
 
 fn fed(bytes: &[u8], keyring: Option<Keyring>) -> (bool, usize) {
-    peak(|| {
+    let (whole, _, peak) = costs(|| {
         let mut decoder = StreamDecoder::new(keyring, Limits::default());
         bytes
             .chunks(8 << 10)
             .find_map(|piece| decoder.feed(piece).transpose())
             .is_some_and(|found| found.is_ok())
-    })
+    });
+    (whole, peak)
 }
 
 #[test]

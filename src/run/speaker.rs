@@ -370,10 +370,11 @@ where
             // Nobody can tell.
             Standing::Joining | Standing::Unheard => false,
         };
-        let mut announcements = self.speaker.announcements();
-        let answers =
-            announcements.any(|one| one.protocol == ProtocolName::from(ConfigProtocol::Layer2));
-        drop(announcements);
+        let layer2 = ProtocolName::from(ConfigProtocol::Layer2);
+        let answers = self
+            .speaker
+            .announcements()
+            .any(|one| one.protocol == layer2);
         // Routers go elsewhere at once, and need not wait for the gossip.
         self.handle(Event::Leaving);
         let mut leaving = std::pin::pin!(tokio::time::timeout(FAREWELL, gossip.leave()));
@@ -381,7 +382,7 @@ where
             // That all know is not yet that they have announced all, thousands of addresses perhaps.
             (self.layer2)(Command::HandOver);
             let (_, left) = tokio::join!(
-                tokio::time::sleep(LINGER),
+                until(Some(now() + LINGER)),
                 tokio::time::timeout(LINGER, &mut leaving)
             );
             left.is_ok()
