@@ -47,6 +47,7 @@ async fn main() -> anyhow::Result<()> {
                     );
                 }
                 Report::Up(id) => println!("{at:.3} up {id:?}"),
+                Report::Left(id) => println!("{at:.3} left {id:?}"),
                 Report::Down(id, why) => println!("{at:.3} down {id:?}: {why}"),
             }
         }

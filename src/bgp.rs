@@ -147,4 +147,7 @@ pub enum Report {
     Up(PeerId),
     /// A session that was Established is not any more; the sentence says why.
     Down(PeerId, String),
+    /// After [`Command::PeerGone`], or [`Command::Peer`] with other parameters: what was to be said to the peer as it was is
+    /// said, or cannot be. This one is never dropped.
+    Left(PeerId),
 }

@@ -129,6 +129,8 @@ pub enum Event {
     Synced,
     /// BFD says that this way is down, which was up.
     BfdDown(bfd::Peer),
+    /// BGP says that a peer that is gone, or has other parameters, has been told so, or cannot be.
+    BgpLeft(crate::bgp::PeerId),
     /// The program is about to end: the BGP sessions leave, while layer 2 still answers.
     Leaving,
     /// The program ends: withdraw everything.
@@ -288,7 +290,11 @@ impl Speaker {
         }
         if !matches!(
             event,
-            Event::Synced | Event::BfdDown(_) | Event::Leaving | Event::Shutdown
+            Event::Synced
+                | Event::BfdDown(_)
+                | Event::BgpLeft(_)
+                | Event::Leaving
+                | Event::Shutdown
         ) {
             self.updates += 1;
         }
@@ -323,6 +329,7 @@ impl Speaker {
             Event::ConflictOver { ip, mac } => self.handle_conflict_over(ip, mac),
             Event::Synced => self.handle_synced(),
             Event::BfdDown(peer) => self.handle_bfd_down(&peer),
+            Event::BgpLeft(id) => self.handle_bgp_left(id),
             Event::Leaving => self.leave_bgp(),
             Event::Shutdown => self.handle_shutdown(),
         }

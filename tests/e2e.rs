@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what fails here fails the test")]
 
+#[path = "support/kernel.rs"]
+mod kernel;
 #[path = "support/lab.rs"]
 mod lab;
 #[path = "e2e/routers.rs"]

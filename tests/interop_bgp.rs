@@ -15,8 +15,12 @@
     reason = "what a speaker said, where a test fails"
 )]
 
+#[path = "support/kernel.rs"]
+mod kernel;
 #[path = "interop/bgp/lan.rs"]
 mod lan;
+#[path = "support/namespace.rs"]
+mod namespace;
 #[path = "interop/bgp/routers.rs"]
 mod routers;
 #[path = "interop/bgp/speaker.rs"]
@@ -28,6 +32,8 @@ mod bfd;
 mod changes;
 #[path = "interop/bgp/core.rs"]
 mod every_router;
+#[path = "interop/bgp/far.rs"]
+mod far;
 #[path = "interop/bgp/restart.rs"]
 mod restart;
 #[path = "interop/bgp/strangers.rs"]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  send() ── routes, orders ──> mailbox of each peer ──> task of that peer: its session machine, its socket
-//!             (one entry for each prefix)                  |  Report (channel of the caller; full: dropped, counted)
+//!             (one entry for each prefix)                  |  Report (channel of the caller; full: dropped, counted;
+//!                                                          |  but for Left, which a task of its own waits with)
 //!                                                          |  figures (newest count)
 //!                                                          +─ a farewell for each closed connection, at most 1 s
 //! ```

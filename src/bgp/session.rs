@@ -29,6 +29,7 @@
 //! | ConnectRetry | Connect | [`CONNECT_TIME`], then the dial is given up |
 //! | ConnectRetry | Active | the backoff |
 //! | Hold | OpenSent | [`LARGE_HOLD_TIME`] |
+//! | Silence | OpenSent, OpenConfirm | [`CONNECT_TIME`], then it is said that no OPEN, no KEEPALIVE comes |
 //! | Hold | OpenConfirm, Established | the lower of both Hold Times; 0: [`LARGE_HOLD_TIME`], then off |
 //! | Keepalive | OpenConfirm, Established | `keepalive_time`, at most a third of the Hold Time, with jitter (§10); 0: off |
 //! | SendHold | Established, octets in flight | RFC 9687: twice the Hold Time, at least [`SEND_HOLD_TIME`]; 0: off |
@@ -74,7 +75,7 @@ pub use local::Local;
 use timers::Timers;
 use transition::Event;
 
-/// How long a dial may take. Upstream's.
+/// How long a dial may take (Upstream's), and the peer's next message until it is said that it does not come.
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Hold Timer before the peer has said its own (RFC 4271 §8.2.2: "a large value", 4 minutes).

@@ -110,17 +110,19 @@ impl Context {
     /// What follows from both OPENs: only what both offer. `ours` is what was sent, as it was sent.
     #[must_use]
     pub fn negotiate(ours: &Open, theirs: &Open) -> Self {
-        let both = |capability: &Capability| ours.offers(capability) && theirs.offers(capability);
-        let family = |family| ours.exchanges(family) && theirs.exchanges(family);
+        let both = |can: &dyn Fn(&Open) -> bool| can(ours) && can(theirs);
+        let offer = |capability| both(&|open| open.offers(&capability));
+        let enhanced_refresh = offer(Capability::EnhancedRouteRefresh);
         Self {
             internal: ours.asn() == theirs.asn(),
-            four_octet: ours.four_octet_as().is_some() && theirs.four_octet_as().is_some(),
-            extended: both(&Capability::ExtendedMessage),
-            refresh: both(&Capability::RouteRefresh) || both(&Capability::EnhancedRouteRefresh),
-            enhanced_refresh: both(&Capability::EnhancedRouteRefresh),
-            ipv4: family(Family::IPV4_UNICAST),
-            ipv6: family(Family::IPV6_UNICAST),
-            extended_next_hop: [ours, theirs].into_iter().all(Open::takes_ipv4_over_ipv6),
+            four_octet: both(&|open| open.four_octet_as().is_some()),
+            extended: offer(Capability::ExtendedMessage),
+            // RFC 7313 §3.1: who knows the subtypes knows the message, also where it does not say so.
+            refresh: enhanced_refresh || offer(Capability::RouteRefresh),
+            enhanced_refresh,
+            ipv4: both(&|open| open.exchanges(Family::IPV4_UNICAST)),
+            ipv6: both(&|open| open.exchanges(Family::IPV6_UNICAST)),
+            extended_next_hop: both(&Open::takes_ipv4_over_ipv6),
         }
     }
 

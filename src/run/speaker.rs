@@ -501,6 +501,7 @@ where
     fn bgp_report(&mut self, report: bgp::Report) {
         match report {
             bgp::Report::Log(record) => self.seat.journal.write(record),
+            bgp::Report::Left(id) => self.handle(Event::BgpLeft(id)),
             // The session's own lines say both.
             bgp::Report::Up(id) => {
                 self.begun.remove(&id);

@@ -21,7 +21,8 @@
 //! End-of-RIB true. At the end nothing is withdrawn: the sessions leave as their parameters say.
 //!
 //! BFD: a peer with a profile has a BFD session. It is one for each way: peers with one address share it. That BFD is down takes
-//! the BGP sessions of its peers down; that it never was up does not (Upstream: FRR).
+//! the BGP sessions of its peers down; that it never was up does not (Upstream: FRR). It stands until a peer that goes has been
+//! told why: FRR takes the end of BFD for a failure, drops the session, and never reads the reason.
 
 use super::endpoints::Readiness;
 use super::service::Reason;
@@ -119,6 +120,14 @@ impl Speaker {
         for id in self.peers.behind(peer) {
             self.commands
                 .push_back(Effect::Bgp(bgp::Command::BfdDown(id)));
+        }
+    }
+
+    /// BGP has said its last words to a peer as it was: BFD may go.
+    pub(super) fn handle_bgp_left(&mut self, id: bgp::PeerId) {
+        for way in self.peers.left(id) {
+            self.commands
+                .push_back(Effect::Bfd(bfd::Command::Gone(way)));
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::kernel;
 use crate::lab::{
     apply, client, ingress, kubectl, lab as lab_command, root, run, try_run, wait_for, wait_or_show,
 };
@@ -165,14 +166,7 @@ fn far_curl(address: &str) -> Option<String> {
 
 fn next_hops(address: &str) -> Vec<String> {
     let said = client(&["ip", "route", "show", address]).unwrap_or_default();
-    let words: Vec<&str> = said.split_whitespace().collect();
-    let mut hops: Vec<String> = words
-        .windows(2)
-        .filter(|pair| pair[0] == "via")
-        .map(|pair| pair[1].to_owned())
-        .collect();
-    hops.sort();
-    hops
+    kernel::next_hops(&said)
 }
 
 fn figure(node: &str, port: u16, line: &str) -> bool {

@@ -1,10 +1,7 @@
 //! A small LAN of network namespaces, and raw sockets to look at it with.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsRawFd;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +9,11 @@ use ferrolb::layer2::driver::{Layer2, Params};
 use ferrolb::layer2::{self, Report};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::sync::mpsc::{self, Receiver};
+
+#[path = "../support/namespace.rs"]
+pub(crate) mod namespace;
+
+pub(crate) use namespace::{Namespace, ip};
 
 /// Generous: only a failing test waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,64 +32,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Runs `ip`; fails the test with what it said.
-pub(crate) fn ip(arguments: &str) {
-    run("ip", &arguments.split_whitespace().collect::<Vec<_>>());
-}
-
-pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {}{}",
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout),
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 pub(crate) fn mac(mac: Mac) -> String {
     mac.map(|octet| format!("{octet:02x}")).join(":")
 }
 
-/// A network namespace that goes with its guard.
-pub(crate) struct Namespace {
-    pub(crate) name: String,
-}
-
 impl Namespace {
-    pub(crate) fn new(role: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("fl2-{}-{count}-{role}", std::process::id());
-        ip(&format!("netns add {name}"));
-        let namespace = Self { name };
-        // Link-local addresses at once.
-        namespace.write("net/ipv6/conf/default/accept_dad", "0");
-        namespace.write("net/ipv6/conf/all/accept_dad", "0");
-        namespace.ip("link set lo up");
-        namespace
-    }
-
-    pub(crate) fn ip(&self, arguments: &str) {
-        ip(&format!("-n {} {arguments}", self.name));
-    }
-
-    /// Writes a sysctl.
-    pub(crate) fn write(&self, sysctl: &str, value: &str) {
-        let path = format!("/proc/sys/{sysctl}");
-        self.enter(|| {
-            File::options()
-                .write(true)
-                .open(&path)
-                .and_then(|mut file| file.write_all(value.as_bytes()))
-        })
-        .unwrap_or_else(|error| panic!("{path}: {error}"));
-    }
-
     /// Bridges forward frames without asking a firewall.
     pub(crate) fn unfilter_bridges(&self) {
         for family in ["arptables", "iptables", "ip6tables"] {
@@ -98,33 +47,6 @@ impl Namespace {
                 self.write(&sysctl, "0");
             }
         }
-    }
-
-    pub(crate) fn exec(&self, program: &str, arguments: &[&str]) -> std::process::Output {
-        Command::new("ip")
-            .args(["netns", "exec", &self.name, program])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap_or_else(|error| panic!("{program}: {error}"))
-    }
-
-    /// Runs `work` in a thread of its own inside of the namespace (threads that it starts are inside, too).
-    #[expect(unsafe_code, reason = "setns")]
-    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/run/netns/{}", self.name);
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                let namespace = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-                // SAFETY: changes the namespace of this thread alone, which ends with the closure.
-                let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
-                assert_eq!(result, 0, "setns: {}", io::Error::last_os_error());
-                work()
-            });
-            inside
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
     }
 
     pub(crate) fn index(&self, interface: &str) -> u32 {
@@ -151,14 +73,6 @@ impl Namespace {
     pub(crate) fn tap(&self, interface: &str) -> Tap {
         let index = self.index(interface);
         self.enter(|| Tap::open(index))
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::dial::{ConnectError, dial};
@@ -21,7 +21,7 @@ const READ: usize = 16 * 1024;
 
 /// How long the end of a connection may take: for the peer to read what was said last. Below the time that a Pod is
 /// given.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 type Dialling = Pin<Box<dyn Future<Output = Result<(TcpStream, Local), ConnectError>> + Send>>;
 
@@ -29,8 +29,11 @@ type Dialling = Pin<Box<dyn Future<Output = Result<(TcpStream, Local), ConnectEr
 pub(super) struct Link {
     way: Way,
     /// The last connection's end, which the next one waits for: one at a time.
-    farewell: Option<JoinHandle<()>>,
+    farewell: Farewell,
 }
+
+/// Cancelled when a connection has ended.
+pub(super) type Farewell = CancellationToken;
 
 enum Way {
     None,
@@ -64,21 +67,25 @@ pub(super) struct Connection {
 }
 
 impl Link {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
+        let none = Farewell::new();
+        none.cancel();
         Self {
             way: Way::None,
-            farewell: None,
+            farewell: none,
         }
+    }
+
+    /// The end of the last connection that was closed.
+    pub(super) fn farewell(&self) -> Farewell {
+        self.farewell.clone()
     }
 
     /// Begins to dial, when the last connection has ended.
     pub(super) fn dial(&mut self, params: Arc<Params>) {
-        let farewell = self.farewell.take();
+        let farewell = self.farewell();
         self.way = Way::Dialling(Box::pin(async move {
-            if let Some(farewell) = farewell {
-                // However it ended.
-                let _ = farewell.await;
-            }
+            farewell.cancelled().await;
             dial(params).await
         }));
     }
@@ -124,10 +131,14 @@ impl Link {
         };
         match how {
             How::Written => {
-                self.farewell = Some(tasks.spawn(async move {
+                self.farewell = Farewell::new();
+                // However it ends.
+                let over = self.farewell.clone().drop_guard();
+                tasks.spawn(async move {
                     // What is not read by then is not read.
                     let _ = tokio::time::timeout(FAREWELL, connection.farewell()).await;
-                }));
+                    drop(over);
+                });
             }
             How::Silently => connection.abort(),
         }

@@ -112,6 +112,7 @@ impl Peer {
         }
         if let Some(params) = params {
             self.handle(Input::Reconfigure(params));
+            self.left();
         }
         let now = Instant::now();
         for (prefix, attributes) in routes {
@@ -120,7 +121,10 @@ impl Peer {
         self.drain();
         match end {
             None => {}
-            Some(End::Gone) => self.handle(Input::Stop),
+            Some(End::Gone) => {
+                self.handle(Input::Stop);
+                self.left();
+            }
             Some(End::Shutdown) => self.handle(Input::Shutdown),
         }
     }
@@ -146,6 +150,16 @@ impl Peer {
                 Output::Ended => self.ended = true,
             }
         }
+    }
+
+    /// Reports that the last connection has ended, when it has. Who waits for it waits for ever if it is lost.
+    fn left(&self) {
+        let (id, farewell, reports) = (self.id, self.link.farewell(), self.reports.clone());
+        self.tasks.spawn(async move {
+            farewell.cancelled().await;
+            // An error: nobody wants to hear it any more.
+            let _ = reports.send(Report::Left(id)).await;
+        });
     }
 
     fn report(&self, report: Report) {

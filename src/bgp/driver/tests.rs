@@ -290,6 +290,82 @@ async fn other_parameters_are_another_session_and_the_same_ones_are_not() {
     assert_eq!(bgp.figures().read(), []);
 }
 
+/// Waits for [`Report::Left`]; the others are passed over.
+async fn left(reports: &mut mpsc::Receiver<Report>, id: u32) {
+    until(reports, |report| {
+        (*report == Report::Left(PeerId(id))).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_changes_or_goes_has_been_left_when_it_has_read_why() {
+    for goes in [false, true] {
+        let router = Router::listen().await;
+        let (bgp, mut reports) = start();
+        bgp.send(Command::Peer(PeerId(1), Arc::new(router.params())));
+        let mut peer = router.meet().await;
+        up(&mut reports, 1).await;
+        let since = Instant::now();
+        bgp.send(if goes {
+            Command::PeerGone(PeerId(1))
+        } else {
+            let hold_time = Duration::from_secs(60);
+            let changed = Params {
+                hold_time,
+                ..router.params()
+            };
+            Command::Peer(PeerId(1), Arc::new(changed))
+        });
+        assert!(peer.last_words().await.is_some());
+        let mut said = Vec::new();
+        while let Ok(report) = reports.try_recv() {
+            said.push(report);
+        }
+        let early = said.contains(&Report::Left(PeerId(1)));
+        // Longer than that no peer is waited for.
+        assert!(!early || since.elapsed() >= link::FAREWELL, "{said:?}");
+        drop(peer);
+        if !early {
+            left(&mut reports, 1).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn that_a_peer_has_been_left_is_not_lost_where_there_is_no_room_for_it() {
+    let router = Router::listen().await;
+    let (sender, mut reports) = mpsc::channel(1);
+    let bgp = Bgp::start(sender);
+    // One that is never reached has nothing to be told.
+    for id in 1..=3 {
+        bgp.send(Command::Peer(PeerId(id), Arc::new(router.params())));
+        drop(router.accept().await);
+    }
+    let figures = bgp.figures();
+    in_time(async {
+        while figures.reports_dropped() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    for id in 1..=3 {
+        bgp.send(Command::PeerGone(PeerId(id)));
+    }
+    let mut gone = Vec::new();
+    while gone.len() < 3 {
+        gone.push(
+            until(&mut reports, |report| match report {
+                Report::Left(PeerId(id)) => Some(*id),
+                _ => None,
+            })
+            .await,
+        );
+    }
+    gone.sort_unstable();
+    assert_eq!(gone, [1, 2, 3]);
+}
+
 #[tokio::test]
 async fn bfd_down_closes_without_a_word() {
     let router = Router::listen().await;

@@ -33,6 +33,40 @@ pub(super) fn no_answer(params: &Params) -> String {
     why
 }
 
+/// The peer accepted the connection, and nothing more was heard: so it is where its packets do not come through. FRR sends to
+/// an external peer with TTL 1 unless it is told otherwise.
+pub(super) fn no_open(params: &Params) -> String {
+    let far = "is not told ebgp-multihop where routers are between";
+    let near = "wants ttl-security";
+    let one_that = match (params.is_internal(), params.ttl_security) {
+        (false, None) => format!("{far}, or {near},"),
+        (false, Some(_)) => far.to_owned(),
+        (true, None) => near.to_owned(),
+        (true, Some(_)) => String::new(),
+    };
+    silent(
+        "the peer took the connection, but its OPEN has not come for",
+        &one_that,
+    )
+}
+
+/// The peer said its OPEN, and nothing more was heard: so it is where our packets do not come through.
+pub(super) fn no_keepalive(params: &Params) -> String {
+    let one_that = match params.ttl_security {
+        None => "wants ttl-security",
+        Some(_) => "",
+    };
+    silent("the peer has not answered our OPEN for", one_that)
+}
+
+fn silent(what: &str, one_that: &str) -> String {
+    let mut why = format!("{what} {} s", CONNECT_TIME.as_secs());
+    if !one_that.is_empty() {
+        why.push_str(&format!(" (one that {one_that} looks like this)"));
+    }
+    why
+}
+
 /// The peer accepted the connection and closed it without a word.
 pub(super) fn closed_before_open(params: &Params) -> String {
     format!(

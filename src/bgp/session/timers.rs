@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// RFC 4271 §8: names as there, without "Timer". Leaving is ours.
+/// RFC 4271 §8: names as there, without "Timer". Leaving and Silence are ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Timer {
     IdleHold,
@@ -13,17 +13,20 @@ pub(super) enum Timer {
     SendHold,
     /// GRACEFUL_SHUTDOWN (RFC 8326) was said; when to go.
     Leaving,
+    /// The peer has not said its OPEN, or does not agree to ours; when to speak about it.
+    Silence,
 }
 
 impl Timer {
     /// In the order in which they are served where several are due: what ends the session first.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Leaving,
         Self::Hold,
         Self::SendHold,
         Self::IdleHold,
         Self::ConnectRetry,
         Self::Keepalive,
+        Self::Silence,
     ];
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Timers {
     keepalive: Option<Instant>,
     send_hold: Option<Instant>,
     leaving: Option<Instant>,
+    silence: Option<Instant>,
 }
 
 impl Timers {
@@ -47,6 +51,7 @@ impl Timers {
             Timer::Keepalive => &mut self.keepalive,
             Timer::SendHold => &mut self.send_hold,
             Timer::Leaving => &mut self.leaving,
+            Timer::Silence => &mut self.silence,
         }
     }
 
@@ -58,6 +63,7 @@ impl Timers {
             Timer::Keepalive => self.keepalive,
             Timer::SendHold => self.send_hold,
             Timer::Leaving => self.leaving,
+            Timer::Silence => self.silence,
         }
     }
 
@@ -77,6 +83,7 @@ impl Timers {
             keepalive: None,
             send_hold: None,
             leaving: None,
+            silence: None,
         };
     }
 

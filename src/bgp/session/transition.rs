@@ -148,6 +148,15 @@ impl Session {
                     sayings::SHUTDOWN,
                 );
             }
+            // It may still come: nothing but a word about it.
+            (OpenSent, Event::Expired(Timer::Silence)) => {
+                let why = sayings::no_open(&self.params);
+                self.say_failure(now, &why);
+            }
+            (OpenConfirm, Event::Expired(Timer::Silence)) => {
+                let why = sayings::no_keepalive(&self.params);
+                self.say_failure(now, &why);
+            }
             // Timers that do not run in these states: each change of state stops them all.
             (Idle, Event::Expired(Timer::ConnectRetry))
             | (
@@ -157,6 +166,7 @@ impl Session {
             | (OpenSent | OpenConfirm | Established, Event::Expired(Timer::ConnectRetry))
             | (Idle | Connect | Active, Event::Expired(Timer::Hold))
             | (Idle | Connect | Active | OpenSent, Event::Expired(Timer::Keepalive))
+            | (Idle | Connect | Active | Established, Event::Expired(Timer::Silence))
             | (
                 Idle | Connect | Active | OpenSent | OpenConfirm,
                 Event::Expired(Timer::SendHold | Timer::Leaving),
@@ -264,6 +274,7 @@ impl Session {
         });
         self.become_state(State::OpenSent);
         self.timers.start(Timer::Hold, now + LARGE_HOLD_TIME);
+        self.timers.start(Timer::Silence, now + CONNECT_TIME);
         self.transmit(now, message);
     }
 
@@ -283,6 +294,7 @@ impl Session {
                     time => time,
                 };
                 self.timers.start(Timer::Hold, now + hold_time);
+                self.timers.start(Timer::Silence, now + CONNECT_TIME);
                 self.keepalive(now);
             }
             Err(error) => {

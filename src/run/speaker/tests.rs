@@ -427,6 +427,41 @@ async fn a_way_that_breaks_takes_its_peers_down_unless_their_operator_ended_bfd(
 }
 
 #[tokio::test(start_paused = true)]
+async fn bfd_is_told_that_a_peer_is_gone_when_bgp_has_left_it() {
+    let driven = routing().await;
+    driven.bfd.lock().unwrap().clear();
+    let (_, without_peers) = ROUTED.split_once("bfd-profiles").unwrap();
+    driven
+        .tell(Change::ConfigMap(ConfigMap {
+            key: ObjectKey::new("metallb-system", "config"),
+            uid: "uid".into(),
+            config: Some(format!("bfd-profiles{without_peers}").into()),
+            settings: None,
+            origin: String::new(),
+        }))
+        .await;
+    driven
+        .until("BGP is told", |driven| {
+            let told = driven.bgp.lock().unwrap();
+            told.contains(&bgp::Command::PeerGone(PeerId(0)))
+        })
+        .await;
+    rest().await;
+    assert_eq!(*driven.bfd.lock().unwrap(), []);
+    driven
+        .bgp_reports
+        .send(bgp::Report::Left(PeerId(0)))
+        .await
+        .unwrap();
+    driven
+        .until("BFD is told", |driven| {
+            !driven.bfd.lock().unwrap().is_empty()
+        })
+        .await;
+    assert_eq!(*driven.bfd.lock().unwrap(), [bfd::Command::Gone(way())]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_session_is_an_event_on_the_node_unless_nobody_wants_it_any_more() {
     let driven = routing().await;
     let before = driven.fake.reasons().len();

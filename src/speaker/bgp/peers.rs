@@ -131,6 +131,16 @@ pub(in crate::speaker) struct Peers {
     next: u32,
     /// The BFD sessions.
     bfd: BTreeMap<bfd::Peer, bfd::Params>,
+    /// Those that stand until peers have been told that they are none any more.
+    leaving: BTreeMap<bfd::Peer, Leaving>,
+}
+
+/// A BFD session that is to go.
+#[derive(Debug)]
+struct Leaving {
+    params: bfd::Params,
+    /// After these.
+    peers: BTreeSet<PeerId>,
 }
 
 /// What to say about a peer.
@@ -147,7 +157,7 @@ pub(in crate::speaker) struct Changes {
     pub(in crate::speaker) gone: Vec<PeerId>,
     /// New ones, and those with other parameters.
     pub(in crate::speaker) begun: Vec<(PeerId, Arc<Params>)>,
-    /// No BFD session any more.
+    /// No BFD session any more. Those of peers that go or change come later ([`Peers::left`]).
     pub(in crate::speaker) bfd_gone: Vec<bfd::Peer>,
     /// New ones, and those with other parameters.
     pub(in crate::speaker) bfd_begun: Vec<(bfd::Peer, bfd::Params)>,
@@ -176,6 +186,13 @@ impl Peers {
             .map(|wanted| take(&|params| *params == wanted.params))
             .collect();
         let mut bfd: BTreeMap<bfd::Peer, bfd::Params> = BTreeMap::new();
+        // Whom BFD watched a way for that will be told so.
+        let mut farewells: BTreeMap<bfd::Peer, BTreeSet<PeerId>> = BTreeMap::new();
+        let mut farewell = |known: &Known| {
+            if let Some(way) = &known.bfd {
+                farewells.entry(way.clone()).or_default().insert(known.id);
+            }
+        };
         for (wanted, same) in wanted.into_iter().zip(same) {
             let way = wanted.bfd.map(|(peer, params)| {
                 // Of several profiles for one way the one of the first peer counts.
@@ -190,6 +207,7 @@ impl Peers {
                     let other = take(&|params| (params.peer_address, params.peer_port) == place);
                     let id = match other {
                         Some(other) => {
+                            farewell(&other);
                             changes.said.push((name.clone(), Said::Removed));
                             other.id
                         }
@@ -212,21 +230,39 @@ impl Peers {
             self.known.push(known);
         }
         for gone in before.into_iter().flatten() {
+            farewell(&gone);
             changes.said.push((gone.params.name(), Said::Removed));
             changes.gone.push(gone.id);
         }
         let ways: BTreeSet<&bfd::Peer> = self.bfd.keys().chain(bfd.keys()).collect();
         for way in ways {
             match (self.bfd.get(way), bfd.get(way)) {
-                (before, Some(now)) if before != Some(now) => {
-                    changes.bfd_begun.push((way.clone(), *now));
+                (before, Some(now)) => {
+                    // Wanted again before it was gone.
+                    let standing = self.leaving.remove(way).map(|leaving| leaving.params);
+                    if before.copied().or(standing) != Some(*now) {
+                        changes.bfd_begun.push((way.clone(), *now));
+                    }
                 }
-                (Some(_), None) => changes.bfd_gone.push(way.clone()),
-                (_, _) => {}
+                (Some(&params), None) => match farewells.remove(way) {
+                    Some(peers) => {
+                        self.leaving.insert(way.clone(), Leaving { params, peers });
+                    }
+                    None => changes.bfd_gone.push(way.clone()),
+                },
+                (None, None) => {}
             }
         }
         self.bfd = bfd;
         changes
+    }
+
+    /// This peer has been told: the BFD sessions that stood for it, and for no other one that has not.
+    pub(in crate::speaker) fn left(&mut self, id: PeerId) -> Vec<bfd::Peer> {
+        let over = self.leaving.extract_if(.., |_, leaving| {
+            leaving.peers.remove(&id) && leaving.peers.is_empty()
+        });
+        over.map(|(way, _)| way).collect()
     }
 
     /// The peers that BFD watches this way for.

@@ -408,6 +408,76 @@ fn peers_with_one_address_share_a_bfd_session() {
 }
 
 #[test]
+fn bfd_stands_until_a_peer_that_goes_or_changes_has_been_told() {
+    let text = |fields: &[&str]| format!("{}{PROFILES}", peers(fields));
+    let both = text(&["bfd-profile: fast", "bfd-profile: plain"]);
+    let mut host = running(&both);
+    // One goes, one is dialled from another address, which is another way.
+    host.tell(config(&format!(
+        "peers:\n- {{my-asn: 64512, peer-asn: 64513, peer-address: 192.0.2.2, source-address: 192.0.2.77, \
+         bfd-profile: plain}}\n{PROFILES}"
+    )));
+    let other = bfd::Peer {
+        source: Some(ip("192.0.2.77")),
+        ..way(2)
+    };
+    let [gone, changed] = &host.bgp[..] else {
+        panic!("{:?}", host.bgp);
+    };
+    assert_eq!(*gone, bgp::Command::PeerGone(PeerId(0)));
+    assert!(matches!(changed, bgp::Command::Peer(PeerId(1), _)));
+    let begun = bfd::Command::Session(other.clone(), bfd::Params::default());
+    assert_eq!(host.bfd, [begun]);
+    host.forget();
+    host.tell(Event::BgpLeft(PeerId(7)));
+    host.assert_silent();
+    host.tell(Event::BgpLeft(PeerId(0)));
+    assert_eq!(host.bfd, [bfd::Command::Gone(way(1))]);
+    host.forget();
+    // Its end is none of anybody's business, and what was told once is not told again.
+    host.tell(Event::BfdDown(way(2)));
+    host.tell(Event::BgpLeft(PeerId(0)));
+    host.assert_silent();
+    host.tell(Event::BgpLeft(PeerId(1)));
+    assert_eq!(host.bfd, [bfd::Command::Gone(way(2))]);
+    assert_eq!(host.ways.into_keys().collect::<Vec<_>>(), [other]);
+}
+
+#[test]
+fn a_way_that_is_wanted_again_in_time_is_watched_on() {
+    let text = |fields: &[&str]| format!("{}{PROFILES}", peers(fields));
+    let mut host = running(&text(&["bfd-profile: fast"]));
+    host.tell(config(PROFILES));
+    host.tell(config(&text(&["bfd-profile: fast"])));
+    assert_eq!(host.bfd, []);
+    // Now it is the new peer's.
+    host.tell(Event::BgpLeft(PeerId(0)));
+    assert_eq!(host.bfd, []);
+    host.tell(config(PROFILES));
+    host.tell(config(&text(&["bfd-profile: plain"])));
+    assert_eq!(
+        host.bfd,
+        [bfd::Command::Session(way(1), bfd::Params::default())]
+    );
+    assert_eq!(host.peers.keys().collect::<Vec<_>>(), [&PeerId(2)]);
+}
+
+#[test]
+fn a_way_of_two_peers_goes_after_both() {
+    let mut host = running(&format!(
+        "peers:
+- {{my-asn: 64512, peer-asn: 64513, peer-address: 192.0.2.1, bfd-profile: plain}}
+- {{my-asn: 64512, peer-asn: 64513, peer-address: 192.0.2.1, peer-port: 1179, bfd-profile: plain}}
+{PROFILES}"
+    ));
+    host.tell(config(PROFILES));
+    host.tell(Event::BgpLeft(PeerId(1)));
+    assert_eq!(host.bfd, []);
+    host.tell(Event::BgpLeft(PeerId(0)));
+    assert_eq!(host.bfd, [bfd::Command::Gone(way(1))]);
+}
+
+#[test]
 fn bfd_reckons_with_several_hops_where_the_peer_may_be_far_or_the_settings_say_so() {
     let text = format!(
         "{}- {{my-asn: 64512, peer-asn: 64512, peer-address: 192.0.2.9, bfd-profile: plain}}\n{PROFILES}",
@@ -430,6 +500,7 @@ fn bfd_reckons_with_several_hops_where_the_peer_may_be_far_or_the_settings_say_s
         "bgp: {peers: [{peer-address: 192.0.2.1, ttl-security: 2}, {peer-address: 192.0.2.2, bfd-multihop: false}, \
          {peer-address: 192.0.2.3, ttl-security: 1}, {peer-address: 192.0.2.9, bfd-multihop: true}]}",
     ));
+    host.tell(Event::BgpLeft(PeerId(0)));
     assert_eq!(multihop(&host), [true, false, false, true]);
 }
 

@@ -8,7 +8,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::world::{Namespace, eventually, run};
+use crate::world::namespace::run;
+use crate::world::{Namespace, eventually};
 
 /// A process that ends with its guard.
 struct Daemon(Child);

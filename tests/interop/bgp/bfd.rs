@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::lan::{Lan, holds_for, until};
 use crate::routers::{Frr, Neighbour, Peer as _, Router};
-use crate::speaker::{Folder, Service, Speaker, config, peer};
+use crate::speaker::{FAST, Folder, Service, Speaker, bfd_profile, config, peer};
 
 /// Far below the hold time of 90 s; detection takes half a second, the rest is a busy machine's.
 const SOON: Duration = Duration::from_secs(5);
@@ -15,16 +15,16 @@ struct World {
     lan: Lan,
 }
 
-fn world(profile: &str, frr_profile: &str) -> World {
+fn world(profile: [u32; 3], frr_profile: [u32; 3]) -> World {
     let lan = Lan::new();
     let (router, speaker) = (lan.host(250), lan.host(11));
     let text = config(&[peer(64512, 64513, &router.ip4(), &["bfd-profile: fast"])])
-        + &format!("bfd-profiles:\n- name: fast\n{profile}");
+        + &bfd_profile(profile);
     let neighbour = Neighbour::new(speaker.ip4(), 64512).more("bfd profile fast");
     let router = Frr::with_bfd(
         router,
         &Router::new(64513).neighbour(neighbour),
-        &format!("bfd\nprofile fast\n{frr_profile}exit\nexit\n"),
+        frr_profile,
     );
     let folder = Folder::new(&text, "");
     folder.service(&Service::new("web", "10.80.0.1"));
@@ -38,12 +38,8 @@ fn world(profile: &str, frr_profile: &str) -> World {
     world
 }
 
-/// Ten of 50 ms: three would do on a machine that has nothing else to do.
 fn fast() -> World {
-    world(
-        "  receive-interval: 50\n  transmit-interval: 50\n  detect-multiplier: 10\n",
-        "receive-interval 50\ntransmit-interval 50\ndetect-multiplier 10\n",
-    )
+    world(FAST, FAST)
 }
 
 impl World {
@@ -136,10 +132,7 @@ fn a_router_that_takes_its_bfd_down_on_purpose_keeps_the_session() {
 #[test]
 #[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
 fn other_intervals_than_ours_are_agreed_on() {
-    let world = world(
-        "  receive-interval: 160\n  transmit-interval: 180\n  detect-multiplier: 9\n",
-        "receive-interval 200\ntransmit-interval 170\ndetect-multiplier 8\n",
-    );
+    let world = world([160, 180, 9], [200, 170, 8]);
     let status = world.peer_status();
     assert_eq!(status["remote-receive-interval"], 160, "{status}");
     assert_eq!(status["remote-transmit-interval"], 180, "{status}");
@@ -157,10 +150,7 @@ fn other_intervals_than_ours_are_agreed_on() {
 #[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
 fn our_end_in_order_is_no_failure_of_the_path() {
     // Slow enough that BFD's own detection takes longer than the end of BGP, also where FRR has to wait for a processor.
-    let mut world = world(
-        "  receive-interval: 400\n  transmit-interval: 400\n  detect-multiplier: 20\n",
-        "receive-interval 400\ntransmit-interval 400\ndetect-multiplier 20\n",
-    );
+    let mut world = world([400, 400, 20], [400, 400, 20]);
     world.speaker.end(libc::SIGTERM);
     world.router.knows("10.80.0.1/32", &[]);
     // BGP's own farewell came, whatever BFD said after it.
@@ -168,4 +158,33 @@ fn our_end_in_order_is_no_failure_of_the_path() {
     assert!(farewells >= 1, "{}", world.state());
     world.speaker.restart();
     world.comes_up();
+}
+
+#[test]
+#[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
+fn a_removed_peer_reads_why_before_its_bfd_goes() {
+    let world = fast();
+    let ip = world.speaker.ip4();
+    let with = world.speaker.folder.read("config.yaml");
+    for _ in 0..5 {
+        let heard = world.router.received(&ip, "notificationsRecv");
+        world.speaker.folder.config(&config(&[]), "");
+        world.router.knows("10.80.0.1/32", &[]);
+        until(
+            "BFD is gone",
+            || world.bfd().is_none() && world.peer_status()["status"] == "down",
+            || world.state(),
+        );
+        let now = world.router.received(&ip, "notificationsRecv");
+        assert!(now > heard, "{}", world.state());
+        // FRR takes the end of BFD for a failure, drops a session that stands, and says so to us and to its log.
+        assert_eq!(
+            world.router.received(&ip, "notificationsSent"),
+            0,
+            "{}",
+            world.state()
+        );
+        world.speaker.folder.write("config.yaml", &with);
+        world.comes_up();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lan::{Lan, holds_for, until};
+use crate::lan::{Host, Lan, holds_for, until};
 use crate::routers::{Bird, Frr, Neighbour, Peer as _, Router};
 use crate::speaker::{Folder, POOL, Service, Speaker, config, peer};
 
@@ -224,7 +224,7 @@ fn a_dual_stack_service_has_a_route_of_each_family() {
     // In the kernel, too.
     until(
         "the router forwards",
-        || one.kernel("10.80.0.1/32") == [ip.clone()],
+        || one.host().next_hops("10.80.0.1/32") == [ip.clone()],
         || one.state(),
     );
     speaker.folder.endpoints("web", &[], &["node-1"]);
@@ -285,7 +285,7 @@ fn three_nodes_are_three_next_hops() {
     let hops = |want: &[&str]| {
         until(
             &format!("the kernel's next hops are {want:?}"),
-            || router.kernel("10.80.0.1/32") == want,
+            || router.host().next_hops("10.80.0.1/32") == want,
             || router.state(),
         );
     };
@@ -328,7 +328,7 @@ fn ipv4_routes_over_ipv6_with_and_without_rfc_8950() {
         || {
             !can.host()
                 .namespace
-                .exec("ip", &["route", "show", "10.80.0.1"])
+                .says("ip", &["route", "show", "10.80.0.1"])
                 .is_empty()
         },
         || can.state(),
@@ -377,13 +377,7 @@ fn a_peer_at_a_link_local_address() {
     router.knows("10.80.0.1/32", &[&ip]);
     until(
         "the router's kernel forwards",
-        || {
-            let said = router
-                .host()
-                .namespace
-                .exec("ip", &["-6", "route", "show", "fd80::1"]);
-            said.contains(&format!("via {ip}"))
-        },
+        || router.host().next_hops("fd80::1/128") == [ip.clone()],
         || format!("{}\n{}", router.state(), speaker.state()),
     );
 }
@@ -410,6 +404,88 @@ fn source_address_router_id_and_security_by_ttl() {
     assert_eq!(
         router.neighbour("172.31.0.111")["remoteRouterId"],
         "198.51.100.77"
+    );
+}
+
+#[test]
+#[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
+fn bird_at_a_link_local_address_with_security_by_ttl() {
+    let lan = Lan::new();
+    let (router, speaker) = (lan.host(250), lan.host(11));
+    let address = router.link_local();
+    let text = config(&[peer(64512, 64513, &address, &[])]);
+    let settings = format!(
+        "bgp:\n  ttl-security: 1\n  peers:\n  - peer-address: '{address}'\n    interface: eth0\n"
+    );
+    let neighbour = Neighbour::new(speaker.link_local(), 64512)
+        .more("interface \"eth0\";")
+        .more("ttl security on;");
+    let router = Bird::start(router, &Router::new(64513).neighbour(neighbour));
+    let folder = Folder::new(&text, &settings);
+    folder.service(&Service::new("web", "10.80.0.1").and("fd80::1"));
+    let speaker = Speaker::start(speaker, folder);
+    let ip = speaker.host().link_local();
+    for prefix in ["fd80::1/128", "10.80.0.1/32"] {
+        let paths = router.knows(prefix, &[&ip]);
+        assert_eq!(paths[0].next_hop, speaker.ip6());
+    }
+}
+
+#[test]
+#[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
+fn security_by_ttl_with_bird_over_ipv4_and_ipv6() {
+    for addresses in [Host::ip4, Host::ip6] {
+        let lan = Lan::new();
+        let (router, speaker) = (lan.host(250), lan.host(11));
+        let (at, from) = (addresses(&router), addresses(&speaker));
+        let text = config(&[peer(64512, 64513, &at, &[])]);
+        let neighbour = Neighbour::new(&from, 64512).more("ttl security on;");
+        let router = Bird::start(router, &Router::new(64513).neighbour(neighbour));
+        let folder = Folder::new(&text, "bgp: {ttl-security: 1}\n");
+        folder.service(&Service::new("web", "10.80.0.1"));
+        let speaker = Speaker::start(speaker, folder);
+        router.knows("10.80.0.1/32", &[&from]);
+        // Without it we look far away.
+        speaker.folder.config(&text, "");
+        router.down(&from);
+    }
+}
+
+#[test]
+#[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
+fn a_source_address_keeps_the_session_though_frr_gives_the_node_another_address() {
+    let lan = Lan::new();
+    let (router, speaker) = (lan.host(250), lan.host(11));
+    speaker.namespace.write("net/ipv6/conf/eth0/accept_ra", "1");
+    let (at, from) = (router.ip6(), speaker.ip6());
+    let source = format!("source-address: '{from}'");
+    let neighbour = Neighbour::new(&from, 64512);
+    let router = Frr::start(router, &Router::new(64513).neighbour(neighbour));
+    let folder = Folder::new(&config(&[peer(64512, 64513, &at, &[&source])]), "");
+    folder.service(&Service::new("web", "10.80.0.1"));
+    let speaker = Speaker::start(speaker, folder);
+    router.knows("10.80.0.1/32", &[&from]);
+    // With this FRR sends router advertisements, and begins the session anew.
+    router.configure(&[
+        "router bgp 64513",
+        &format!("neighbor {from} capability extended-nexthop"),
+    ]);
+    let addresses = ["-6", "address", "show", "dev", "eth0", "dynamic"];
+    let host = &speaker.host().namespace;
+    until(
+        "the node has an address of FRR's making",
+        || host.says("ip", &addresses).contains("fd31::"),
+        || format!("{}\n{}", host.says("ip", &addresses), router.state()),
+    );
+    // The kernel would take that one now.
+    router.vtysh(&["clear bgp *"]);
+    until(
+        "a session from our address",
+        || {
+            let paths = router.paths("10.80.0.1/32");
+            paths.iter().any(|path| path.next_hop == from)
+        },
+        || format!("{}\n{}", speaker.state(), router.state()),
     );
 }
 
@@ -465,7 +541,7 @@ fn what_a_peer_announces_is_not_kept() {
         },
         || router.state(),
     );
-    let routes = speaker.host().namespace.exec("ip", &["route"]);
+    let routes = speaker.host().namespace.says("ip", &["route"]);
     assert!(!routes.contains("100.64."), "{routes}");
     // Nothing of it comes back.
     assert_eq!(

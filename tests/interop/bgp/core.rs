@@ -1,6 +1,8 @@
 //! What holds with every router.
 
-use crate::lan::{Lan, until};
+use std::net::SocketAddr;
+
+use crate::lan::{Host, Lan, until};
 use crate::routers::{Bird, Frr, GoBgp, Neighbour, Path, Peer, Router};
 use crate::speaker::{Folder, Service, Speaker, config, peer};
 
@@ -141,7 +143,8 @@ fn shut_down_by_its_administrator<P: Peer>(shows_message: bool) {
         .counts("metallb_bgp_session_up", "172.31.0.250:179", 0);
 }
 
-fn a_frozen_router_is_noticed_after_the_hold_time_and_welcome_again<P: Peer>() {
+/// With a hold time of 3 s, and a route that the router knows.
+fn impatient<P: Peer>() -> World<P> {
     let lan = Lan::new();
     let (router, speaker) = (lan.host(250), lan.host(11));
     let neighbour = Neighbour::new(speaker.ip4(), 64512).hold_time(3);
@@ -150,6 +153,19 @@ fn a_frozen_router_is_noticed_after_the_hold_time_and_welcome_again<P: Peer>() {
     folder.service(&Service::new("web", "10.80.0.1"));
     let speaker = Speaker::start(speaker, folder);
     router.knows("10.80.0.1/32", &[&speaker.ip4()]);
+    World {
+        speaker,
+        router,
+        _lan: lan,
+    }
+}
+
+fn a_frozen_router_is_noticed_after_the_hold_time_and_welcome_again<P: Peer>() {
+    let World {
+        speaker,
+        router,
+        _lan,
+    } = impatient::<P>();
     router.freeze(true);
     speaker.logs(&["sessionDown", "172.31.0.250:179", "Hold Timer Expired"]);
     router.freeze(false);
@@ -158,14 +174,11 @@ fn a_frozen_router_is_noticed_after_the_hold_time_and_welcome_again<P: Peer>() {
 }
 
 fn a_frozen_speaker_is_noticed_and_comes_back<P: Peer>() {
-    let lan = Lan::new();
-    let (router, speaker) = (lan.host(250), lan.host(11));
-    let neighbour = Neighbour::new(speaker.ip4(), 64512).hold_time(3);
-    let router = P::start(router, &Router::new(64513).neighbour(neighbour));
-    let folder = Folder::new(&config(&[peer(64512, 64513, "172.31.0.250", &[])]), "");
-    folder.service(&Service::new("web", "10.80.0.1"));
-    let speaker = Speaker::start(speaker, folder);
-    router.knows("10.80.0.1/32", &[&speaker.ip4()]);
+    let World {
+        speaker,
+        router,
+        _lan,
+    } = impatient::<P>();
     speaker.freeze(true);
     router.down(&speaker.ip4());
     router.knows("10.80.0.1/32", &[]);
@@ -187,32 +200,35 @@ fn over_ipv6<P: Peer>() {
     assert_eq!(paths[0].as_path, [64512]);
 }
 
-fn a_password<P: Peer>() {
+/// Between these addresses: the router's, the speaker's.
+fn a_password<P: Peer>(addresses: impl Fn(&Host) -> String) {
     let lan = Lan::new();
     let (router, speaker) = (lan.host(250), lan.host(11));
+    let (at, from) = (addresses(&router), addresses(&speaker));
+    let name = SocketAddr::new(at.parse().unwrap(), 179).to_string();
     let with = |password| {
         let password = format!("password: {password}");
-        config(&[peer(64512, 64513, "172.31.0.250", &[&password])])
+        config(&[peer(64512, 64513, &at, &[&password])])
     };
-    let neighbour = Neighbour::new(speaker.ip4(), 64512).password("tell-nobody");
+    let neighbour = Neighbour::new(&from, 64512).password("tell-nobody");
     let router = P::start(router, &Router::new(64513).neighbour(neighbour));
     let folder = Folder::new(&with("wr0ng"), "");
     folder.service(&Service::new("web", "10.80.0.1"));
     let speaker = Speaker::start(speaker, folder);
     // The kernel drops what is not signed rightly: nothing but silence is to be seen, and a reader wants to hear of the
     // password then.
-    let line = speaker.logs(&["172.31.0.250:179", "password"]);
+    let line = speaker.logs(&[&name, "password"]);
     assert!(!line.contains("wr0ng"), "a secret in the log: {line}");
-    assert!(!router.is_established(&speaker.ip4()));
+    assert!(!router.is_established(&from));
     speaker.folder.config(&with("tell-nobody"), "");
-    router.knows("10.80.0.1/32", &[&speaker.ip4()]);
+    router.knows("10.80.0.1/32", &[&from]);
     // None at all, where one is wanted.
     speaker
         .folder
-        .config(&config(&[peer(64512, 64513, "172.31.0.250", &[])]), "");
-    router.down(&speaker.ip4());
+        .config(&config(&[peer(64512, 64513, &at, &[])]), "");
+    router.down(&from);
     speaker.folder.config(&with("tell-nobody"), "");
-    router.knows("10.80.0.1/32", &[&speaker.ip4()]);
+    router.knows("10.80.0.1/32", &[&from]);
 }
 
 /// The router asks; what it has stays. Whether we answered is to be seen at the messages that left us.
@@ -257,7 +273,7 @@ fn asked_again<P: Peer>() {
 macro_rules! tests_with {
     ($module:ident, $router:ident, shows_message: $shows_message:expr) => {
         mod $module {
-            use super::$router as Router;
+            use super::{Host, $router as Router};
 
             #[test]
             #[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
@@ -328,7 +344,13 @@ macro_rules! tests_with {
             #[test]
             #[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
             fn a_wrong_password_is_named_and_the_right_one_works() {
-                super::a_password::<Router>();
+                super::a_password::<Router>(Host::ip4);
+            }
+
+            #[test]
+            #[ignore = "needs root, FRR, BIRD, GoBGP; run by tests/run"]
+            fn a_wrong_password_is_named_and_the_right_one_works_over_ipv6() {
+                super::a_password::<Router>(Host::ip6);
             }
         }
     };

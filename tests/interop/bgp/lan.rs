@@ -1,12 +1,12 @@
 //! A LAN of network namespaces: one switch, hosts with an address of each family.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::AsRawFd;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::kernel::next_hops;
+use crate::namespace::{Namespace, ip};
 
 /// Generous: only a failing test waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
@@ -39,137 +39,78 @@ pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(50));
 }
 
-/// Runs a program; fails the test with what it said.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {}{}",
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout),
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn ip(arguments: &str) {
-    run("ip", &arguments.split_whitespace().collect::<Vec<_>>());
-}
-
-/// A network namespace that goes with its guard.
-pub(crate) struct Namespace {
-    pub(crate) name: String,
-}
-
 impl Namespace {
-    fn new(role: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("flbgp-{}-{count}-{role}", std::process::id());
-        ip(&format!("netns add {name}"));
-        let namespace = Self { name };
-        // Link-local addresses at once.
-        namespace.write("net/ipv6/conf/default/accept_dad", "0");
-        namespace.write("net/ipv6/conf/all/accept_dad", "0");
-        // FRR can advertise itself and the prefix: hosts here have the addresses that they are given.
-        namespace.write("net/ipv6/conf/default/accept_ra", "0");
-        namespace.write("net/ipv6/conf/all/accept_ra", "0");
-        namespace.ip("link set lo up");
-        namespace
-    }
-
-    pub(crate) fn ip(&self, arguments: &str) {
-        ip(&format!("-n {} {arguments}", self.name));
-    }
-
-    /// Writes a sysctl.
-    pub(crate) fn write(&self, sysctl: &str, value: &str) {
-        let path = format!("/proc/sys/{sysctl}");
-        self.enter(|| {
-            File::options()
-                .write(true)
-                .open(&path)
-                .and_then(|mut file| file.write_all(value.as_bytes()))
-        })
-        .unwrap_or_else(|error| panic!("{path}: {error}"));
-    }
-
-    /// A program inside; it becomes the process itself.
-    pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", &self.name, program])
-            .stdin(Stdio::null());
-        command
-    }
-
     /// What a program inside says, whatever its status.
-    pub(crate) fn exec(&self, program: &str, arguments: &[&str]) -> String {
-        let output = self
-            .command(program)
-            .args(arguments)
-            .output()
-            .unwrap_or_else(|error| panic!("{program}: {error}"));
+    pub(crate) fn says(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.exec(program, arguments);
         String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr)
-    }
-
-    /// Runs `work` in a thread of its own inside of the namespace (threads that it starts are inside, too).
-    #[expect(unsafe_code, reason = "setns")]
-    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/run/netns/{}", self.name);
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                let namespace = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-                // SAFETY: changes the namespace of this thread alone, which ends with the closure.
-                let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
-                assert_eq!(result, 0, "setns: {}", io::Error::last_os_error());
-                work()
-            });
-            inside
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
     }
 }
 
 /// A switch.
 pub(crate) struct Lan {
+    network: Network,
     switch: Namespace,
+}
+
+/// The numbers of a LAN.
+#[derive(Debug, Clone, Copy)]
+struct Network(u8);
+
+impl Network {
+    fn ip4(self, number: u8) -> String {
+        format!("172.31.{}.{number}", self.0)
+    }
+
+    fn ip6(self, number: u8) -> String {
+        match self.0 {
+            0 => format!("fd31::{number:x}"),
+            network => format!("fd31:0:0:{network:x}::{number:x}"),
+        }
+    }
 }
 
 impl Lan {
     pub(crate) fn new() -> Self {
+        Self::of(Network(0))
+    }
+
+    /// Another one: 172.31.1.0/24, fd31:0:0:1::/64.
+    pub(crate) fn second() -> Self {
+        Self::of(Network(1))
+    }
+
+    fn of(network: Network) -> Self {
         let switch = Namespace::new("switch");
         // No spanning tree, no snooping: a plain switch.
         switch.ip("link add br0 type bridge mcast_snooping 0");
         switch.ip("link set br0 up");
-        Self { switch }
+        Self { network, switch }
     }
 
     /// A host at the switch: 172.31.0.`number` and fd31::`number` (in hexadecimal), interface `eth0`.
     pub(crate) fn host(&self, number: u8) -> Host {
         let namespace = Namespace::new(&format!("h{number}"));
+        self.cable(&namespace, "eth0", number);
+        Host {
+            network: self.network,
+            number,
+            namespace,
+        }
+    }
+
+    fn cable(&self, namespace: &Namespace, interface: &str, number: u8) {
+        let network = self.network;
         ip(&format!(
-            "link add name p{number} netns {} type veth peer name eth0 netns {} address 02:00:00:00:00:{number:02x}",
-            self.switch.name, namespace.name,
+            "link add name p{number} netns {} type veth peer name {interface} netns {} address 02:00:00:00:{:02x}:{number:02x}",
+            self.switch.name, namespace.name, network.0,
         ));
         self.switch.ip(&format!("link set p{number} master br0 up"));
-        namespace.ip("link set eth0 up");
-        namespace.ip(&format!("address add 172.31.0.{number}/24 dev eth0"));
-        namespace.ip(&format!("address add fd31::{number:x}/64 dev eth0 nodad"));
-        Host { number, namespace }
+        namespace.ip(&format!("link set {interface} up"));
+        let (ip4, ip6) = (network.ip4(number), network.ip6(number));
+        namespace.ip(&format!("address add {ip4}/24 dev {interface}"));
+        namespace.ip(&format!("address add {ip6}/64 dev {interface} nodad"));
     }
 
     /// Pulls a host's cable out of the switch, or puts it back. The host's own interface stays up: only packets are lost.
@@ -179,23 +120,67 @@ impl Lan {
     }
 }
 
+/// A router between two LANs, as number [`GATEWAY`] of each.
+pub(crate) struct Gateway {
+    _namespace: Namespace,
+}
+
+/// The number of a [`Gateway`].
+pub(crate) const GATEWAY: u8 = 1;
+
+impl Gateway {
+    pub(crate) fn between(one: &Lan, other: &Lan) -> Self {
+        let namespace = Namespace::new("gateway");
+        namespace.write("net/ipv4/ip_forward", "1");
+        namespace.write("net/ipv6/conf/all/forwarding", "1");
+        one.cable(&namespace, "eth0", GATEWAY);
+        other.cable(&namespace, "eth1", GATEWAY);
+        Self {
+            _namespace: namespace,
+        }
+    }
+}
+
 /// A host at the switch.
 pub(crate) struct Host {
+    network: Network,
     pub(crate) number: u8,
     pub(crate) namespace: Namespace,
 }
 
 impl Host {
     pub(crate) fn ip4(&self) -> String {
-        format!("172.31.0.{}", self.number)
+        self.network.ip4(self.number)
     }
 
     pub(crate) fn ip6(&self) -> String {
-        format!("fd31::{:x}", self.number)
+        self.network.ip6(self.number)
     }
 
     pub(crate) fn link_local(&self) -> String {
-        format!("fe80::ff:fe00:{:x}", self.number)
+        let end = u16::from_be_bytes([self.network.0, self.number]);
+        format!("fe80::ff:fe00:{end:x}")
+    }
+
+    /// The way to the hosts of another LAN, through the [`Gateway`].
+    pub(crate) fn route_to(&self, other: &Lan) {
+        for (to, gateway) in [
+            (other.network.ip4(0) + "/24", self.network.ip4(GATEWAY)),
+            (other.network.ip6(0) + "/64", self.network.ip6(GATEWAY)),
+        ] {
+            self.namespace.ip(&format!("route add {to} via {gateway}"));
+        }
+    }
+
+    /// Next hops of the route in the kernel's table.
+    pub(crate) fn next_hops(&self, prefix: &str) -> Vec<String> {
+        let family = if prefix.contains(':') { "-6" } else { "-4" };
+        let prefix = prefix.trim_end_matches("/32").trim_end_matches("/128");
+        next_hops(
+            &self
+                .namespace
+                .says("ip", &[family, "route", "show", prefix]),
+        )
     }
 }
 

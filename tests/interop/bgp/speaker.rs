@@ -107,6 +107,17 @@ address-pools:
   addresses: [10.80.0.0/16, 'fd80::/64']
 ";
 
+/// BFD's intervals in milliseconds, receive and transmit, and its multiplier: three would do on a machine that has nothing else
+/// to do.
+pub(crate) const FAST: [u32; 3] = [50, 50, 10];
+
+/// The BFD profile `fast` with these numbers.
+pub(crate) fn bfd_profile([receive, transmit, multiplier]: [u32; 3]) -> String {
+    format!(
+        "bfd-profiles:\n- name: fast\n  receive-interval: {receive}\n  transmit-interval: {transmit}\n  detect-multiplier: {multiplier}\n"
+    )
+}
+
 /// A ConfigMap's `config`: these peers (items of the list), and [`POOL`].
 pub(crate) fn config(peers: &[String]) -> String {
     format!("peers:\n{}{POOL}", peers.concat())
@@ -161,6 +172,10 @@ impl Folder {
         let new = self.0.path().join(format!(".{name}.new"));
         fs::write(&new, text).unwrap();
         fs::rename(new, self.0.path().join(name)).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap()
     }
 
     pub(crate) fn remove(&self, name: &str) {

@@ -174,6 +174,8 @@ fn timers() {
         ],
         expire(Timer::Leaving),
     );
+    // In OpenSent and OpenConfirm something is said.
+    check("Silence", ["="; 6], expire(Timer::Silence));
     check("a tick before its time", ["="; 6], |bench| {
         bench.handle(Input::Tick);
     });

@@ -47,9 +47,73 @@ fn an_unanswered_dial_says_what_may_be_the_reason() {
 #[test]
 fn a_peer_that_accepts_and_says_nothing_is_given_four_minutes() {
     let mut bench = Bench::to(params(), &their_open(), State::OpenSent);
-    assert_eq!(bench.until_deadline(), LARGE_HOLD_TIME);
+    let begin = bench.now;
+    bench.until_deadline();
+    assert_eq!(bench.now - begin, CONNECT_TIME);
+    assert_eq!(words(&bench.take()), "");
+    bench.until_deadline();
+    assert_eq!(bench.now - begin, LARGE_HOLD_TIME);
     assert_eq!(words(&bench.take()), "NOTIFICATION 4/0, close");
     assert_eq!(bench.state(), State::Idle);
+}
+
+#[test]
+fn of_a_peer_that_says_nothing_more_it_is_said_what_may_be_the_reason() {
+    let told = |state, change: fn(&mut Params)| {
+        let mut params = params();
+        change(&mut params);
+        let theirs = Open {
+            my_as: params.peer_asn.try_into().unwrap(),
+            capabilities: Vec::new(),
+            ..their_open()
+        };
+        let mut bench = Bench::to(params, &theirs, state);
+        bench.take();
+        assert_eq!(bench.until_deadline(), CONNECT_TIME);
+        let outputs = bench.take();
+        let line = lines(&outputs)[0];
+        assert_eq!(line.level, Level::Error);
+        line.error.clone().unwrap()
+    };
+    let said = |change| told(State::OpenSent, change);
+    let silent = "the peer took the connection, but its OPEN has not come for 10 s";
+    assert_eq!(
+        said(|_| {}),
+        format!(
+            "{silent} (one that is not told ebgp-multihop where routers are between, or wants ttl-security, looks like this)"
+        )
+    );
+    assert_eq!(
+        said(|params| params.ttl_security = Some(1)),
+        format!(
+            "{silent} (one that is not told ebgp-multihop where routers are between looks like this)"
+        )
+    );
+    assert_eq!(
+        said(|params| params.peer_asn = params.my_asn),
+        format!("{silent} (one that wants ttl-security looks like this)")
+    );
+    assert_eq!(
+        said(|params| {
+            params.peer_asn = params.my_asn;
+            params.ttl_security = Some(1);
+        }),
+        silent
+    );
+    let unanswered = "the peer has not answered our OPEN for 10 s";
+    assert_eq!(
+        told(State::OpenConfirm, |_| {}),
+        format!("{unanswered} (one that wants ttl-security looks like this)")
+    );
+    assert_eq!(
+        told(State::OpenConfirm, |params| params.ttl_security = Some(1)),
+        unanswered
+    );
+    // Of one that answers in time nothing is said.
+    let mut bench = Bench::established();
+    bench.take();
+    bench.pass(CONNECT_TIME);
+    assert_eq!(lines(&bench.take()).len(), 0);
 }
 
 #[test]
@@ -116,7 +180,7 @@ fn hold_time_zero_of_either_side_turns_the_timers_off() {
         let mut bench = Bench::to(params, &open, State::OpenConfirm);
         // The peer owes a KEEPALIVE all the same.
         assert_eq!(
-            bench.session.next_deadline(),
+            bench.session.timers.at(Timer::Hold),
             Some(bench.now + LARGE_HOLD_TIME)
         );
         bench.handle(Input::Received(KEEPALIVE.to_vec()));
