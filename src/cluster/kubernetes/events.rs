@@ -2,7 +2,9 @@
 //!
 //! [`correlate`] decides what to send; here are the queues and the requests. Events are less urgent than statuses:
 //! each worker lets status writes go first for up to [`YIELD`], and there are [`WORKERS`] requests at once at most. All
-//! Events about one object go through the same worker, in order. A full queue drops the new Event and counts it.
+//! Events about one object go through the same worker, in order. A full queue drops the new Event and counts it. Where
+//! many come at once ([`CROWD`]: a node has died, and each of its Services has an Event), they wait for [`BREATH`], so that what
+//! they tell of has the processors of a small cluster first.
 
 #![expect(
     clippy::disallowed_methods,
@@ -35,6 +37,12 @@ const QUEUE: usize = 1024;
 
 /// How long an Event waits for status writes.
 const YIELD: Duration = Duration::from_secs(1);
+
+/// So many waiting Events are a crowd.
+const CROWD: usize = 32;
+
+/// How old each Event of a crowd must be: thousands of addresses are announced within a third of a second.
+const BREATH: Duration = Duration::from_millis(500);
 
 /// How long one request may take.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -144,6 +152,9 @@ impl Recorder {
 async fn work(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Queued>) {
     let mut correlator = Correlator::default();
     while let Some(queued) = waiting.recv().await {
+        if waiting.len() >= CROWD {
+            tokio::time::sleep_until(Instant::from_std(queued.since) + BREATH).await;
+        }
         shared.writer.idle(YIELD).await;
         match correlator.observe(queued.event, queued.at, queued.since) {
             Verdict::Send(sending) => shared.send(&sending).await,

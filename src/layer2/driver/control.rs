@@ -29,6 +29,7 @@ use crate::layer2::wire::arp::{Arp, Operation};
 use crate::layer2::wire::ndp::{self, Advertisement};
 use crate::layer2::{Kind, MacAddr, Port, Report};
 use crate::machine::Machine;
+use crate::turns::ask_for_short_turns;
 
 /// What the control thread and its owner share.
 #[derive(Debug, Default)]
@@ -121,6 +122,8 @@ impl Control {
 
     /// Runs until [`Shared::stop`].
     pub(super) fn run(mut self) {
+        // The gratuitous packets keep their pace where thousands of log lines and Events follow them. Without it everything works.
+        let _ = ask_for_short_turns();
         match Ears::open() {
             Ok(ears) => self.ears = Some(ears),
             Err(error) => {

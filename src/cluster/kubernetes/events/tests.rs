@@ -115,6 +115,25 @@ async fn a_refused_event_is_not_tried_again_and_an_unreachable_server_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_event_goes_at_once_and_a_crowd_waits_a_moment() {
+    let (recorder, log) = recorder(|_, _| Answer::Json(201, json!({})));
+    let about = |n: usize| {
+        let mut event = event("announcing from node \"node-1\"");
+        event.about.key = ObjectKey::new("shop", &format!("web-{n}"));
+        event
+    };
+    recorder.record(about(0));
+    tokio::time::sleep(BREATH / 10).await;
+    assert_eq!(log.lock().unwrap().len(), 1);
+    for n in 0..40 * WORKERS {
+        recorder.record(about(n + 1));
+    }
+    tokio::time::sleep(BREATH * 4 / 5).await;
+    assert_eq!(log.lock().unwrap().len(), 1);
+    asked(&log, 40 * WORKERS + 1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn recording_never_waits_and_what_does_not_fit_is_counted() {
     let (recorder, _log) = recorder(|_, _| Answer::Silence);
     for n in 0..2 * QUEUE {
