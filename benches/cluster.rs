@@ -356,6 +356,16 @@ impl Bench {
         Ok(count as f64 / (done? - start).as_secs_f64())
     }
 
+    /// Milliseconds that one status PUT of the plain client takes until a watch shows it, in the median of five.
+    async fn one_put(&self) -> Result<f64> {
+        let mut puts = Vec::new();
+        for i in 0..5 {
+            puts.push(1000.0 / self.plain(&format!("one{i}-"), 1).await?);
+        }
+        self.clear().await?;
+        Ok(median(&mut puts))
+    }
+
     /// Services per second from the configuration's arrival to the last address; reference: the plain client.
     async fn assign(&self, count: usize) -> Result<()> {
         // once for warmth, then measured
@@ -395,11 +405,7 @@ impl Bench {
                 }
             }
         };
-        let mut reference = Vec::new();
-        for i in 0..5 {
-            reference.push(1000.0 / self.plain(&format!("one{i}-"), 1).await?);
-        }
-        self.clear().await?;
+        let reference = self.one_put().await?;
         set(narrow.to_owned()).await?;
         self.create("held-", held, false).await?;
         let flag = format!("--config-file={}", path.display());
@@ -446,13 +452,13 @@ impl Bench {
             &format!("{kind}_{held}_p50"),
             median(&mut times),
             "ms",
-            median(&mut reference),
+            reference,
         );
         figure(
             &format!("{kind}_{held}_max"),
             times.last().copied().unwrap_or_default(),
             "ms",
-            median(&mut reference),
+            reference,
         );
         self.clear().await
     }
@@ -510,12 +516,7 @@ impl Bench {
     /// on the LAN; from the speaker's start to its first. References: one status PUT of the plain client; a list of
     /// all Services by a new client.
     async fn latency(&self, rounds: usize) -> Result<()> {
-        let mut put = Vec::new();
-        for i in 0..5 {
-            put.push(1000.0 / self.plain(&format!("one{i}-"), 1).await?);
-        }
-        let put = median(&mut put);
-        self.clear().await?;
+        let put = self.one_put().await?;
         self.namespace()?;
         self.configure(BIG_POOL).await?;
         let _controller = self.controller(&[])?;

@@ -82,12 +82,7 @@ impl Bench {
     /// Milliseconds from the moment that another client's watch hears of a Service's new address to the UPDATE at a BGP peer,
     /// with `held` other routes announced. Reference: one status PUT. The number of UPDATEs is printed as a comment.
     pub(crate) async fn routes(&self, held: usize) -> Result<()> {
-        let mut put = Vec::new();
-        for i in 0..5 {
-            put.push(1000.0 / self.plain(&format!("one{i}-"), 1).await?);
-        }
-        let put = median(&mut put);
-        self.clear().await?;
+        let put = self.one_put().await?;
         self.namespace()?;
         self.plain("held-", held).await?;
         self.endpoints("held-", held).await?;
