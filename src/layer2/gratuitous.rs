@@ -9,10 +9,11 @@
 //! a burst, round n sent  --> round n + 1 waits for its time; after the last it is gone
 //! ```
 //!
-//! Thousands of addresses leave at a bounded pace (a token bucket), the first round of every burst before the
-//! repetitions of any. Invariant: what is queued is bounded by the announced addresses and the ports, because a burst
+//! Thousands of addresses leave at a bounded pace (a token bucket): every address's first announcement before any ARP reply, and
+//! both before the repetitions of any. Invariant: what is queued is bounded by the announced addresses and the ports, because a burst
 //! holds each pair once and a stale pair is skipped when its turn comes.
-//! `Upstream:` layer 2 announcer of 0.12.1. RFC 5227 §2.3 and RFC 4861 §7.2.6 say why and how often.
+//! `Upstream:` layer 2 announcer of 0.12.1, which sends an address's request and reply one after the other. RFC 5227 §2.3 and RFC 4861 §7.2.6
+//! say why and how often.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -56,27 +57,31 @@ pub enum Input {
     Tick,
 }
 
-/// Send the gratuitous packets of `ip` on `port`: two frames for ARP, one for NDP; and one more if it is to be probed.
+/// A frame about `ip` leaves on `port`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Send {
     /// The address.
     pub ip: IpAddr,
     /// Where.
     pub port: Port,
-    /// Ask whether another station has it.
-    pub probe: bool,
+    /// What.
+    pub form: Form,
 }
 
-impl Send {
-    /// How many frames that is.
-    #[must_use]
-    fn frames(self) -> u32 {
-        let gratuitous = match self.port.kind {
-            // Upstream: both a request and a reply; some stations learn from the one, some from the other.
-            Kind::Arp => 2,
-            Kind::Ndp => 1,
-        };
-        gratuitous + u32::from(self.probe)
+/// What such a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Asks whether another station has the address.
+    Probe,
+    /// ARP: an announcement as RFC 5227 defines it, which is a request. NDP: an advertisement.
+    Announcement,
+    /// ARP: a reply that nobody asked for. `Upstream:` some stations learn from the one, some from the other.
+    Reply,
+}
+
+impl Form {
+    fn fits(self, kind: Kind) -> bool {
+        kind == Kind::Arp || self != Self::Reply
     }
 }
 
@@ -89,9 +94,8 @@ struct Burst {
     ports: Arc<[(Port, Life)]>,
     due: Instant,
     round: u8,
-    /// The next pair to send.
-    address: usize,
-    port: usize,
+    /// How many frames of this round had their turn.
+    turn: usize,
 }
 
 impl Burst {
@@ -101,32 +105,40 @@ impl Burst {
             ports,
             due,
             round: 0,
-            address: 0,
-            port: 0,
+            turn: 0,
         }
     }
 
-    /// The next pair of this round, whether it is still wanted or not.
-    fn next(&mut self) -> Option<((IpAddr, Life), (Port, Life))> {
-        let address = *self.addresses.get(self.address)?;
-        if let Some(port) = self.ports.get(self.port) {
-            self.port += 1;
-            return Some((address, *port));
+    /// What this round consists of, one after the other, each for all addresses.
+    fn forms(&self) -> &'static [Form] {
+        if self.round == PROBED {
+            &[Form::Probe, Form::Announcement, Form::Reply]
+        } else {
+            &[Form::Announcement, Form::Reply]
         }
-        self.address += 1;
-        self.port = 1;
-        Some((*self.addresses.get(self.address)?, *self.ports.first()?))
     }
 
-    fn back(&mut self) {
-        self.port = self.port.saturating_sub(1);
+    /// The frame whose turn it is, whether it is still wanted or not.
+    fn current(&self) -> Option<(Form, (IpAddr, Life), (Port, Life))> {
+        let pair = self.turn.checked_div(self.ports.len())?;
+        let address = pair.checked_rem(self.addresses.len())?;
+        let form = pair.checked_div(self.addresses.len())?;
+        Some((
+            *self.forms().get(form)?,
+            *self.addresses.get(address)?,
+            *self.ports.get(self.turn % self.ports.len())?,
+        ))
+    }
+
+    /// Whether every address has been announced once.
+    fn has_announced(&self) -> bool {
+        self.round > 0 || self.turn >= self.addresses.len().saturating_mul(self.ports.len())
     }
 
     fn next_round(mut self) -> Option<Self> {
         self.round += 1;
         self.due += INTERVAL;
-        self.address = 0;
-        self.port = 0;
+        self.turn = 0;
         (self.round < ROUNDS).then_some(self)
     }
 }
@@ -141,6 +153,8 @@ pub struct Gratuitous {
     /// Announced since the last output was asked for: one burst together.
     fresh: BTreeSet<IpAddr>,
     first: VecDeque<Burst>,
+    /// Announced once, their replies are next.
+    second: VecDeque<Burst>,
     repeats: VecDeque<Burst>,
     /// By time, then by age.
     waiting: BTreeMap<(Instant, u64), Burst>,
@@ -160,6 +174,7 @@ impl Gratuitous {
             ports: BTreeMap::new(),
             fresh: BTreeSet::new(),
             first: VecDeque::new(),
+            second: VecDeque::new(),
             repeats: VecDeque::new(),
             waiting: BTreeMap::new(),
             waited: 0,
@@ -273,37 +288,36 @@ impl Machine for Gratuitous {
     fn poll_output(&mut self) -> Option<Send> {
         self.seal();
         loop {
-            let queue = if self.first.is_empty() {
-                &mut self.repeats
-            } else {
-                &mut self.first
-            };
+            if let Some(burst) = self.first.pop_front_if(|burst| burst.has_announced()) {
+                self.second.push_back(burst);
+                continue;
+            }
+            let queue = [&mut self.first, &mut self.second, &mut self.repeats]
+                .into_iter()
+                .find(|queue| !queue.is_empty())?;
             let burst = queue.front_mut()?;
-            let probe = burst.round == PROBED;
-            let Some(((ip, ip_life), (port, port_life))) = burst.next() else {
+            let Some((form, (ip, ip_life), (port, port_life))) = burst.current() else {
                 if let Some(burst) = queue.pop_front() {
                     self.finish(burst);
                 }
                 continue;
             };
-            if !port.kind.serves(ip)
-                || self.announced.get(&ip) != Some(&ip_life)
-                || self.ports.get(&port) != Some(&port_life)
-            {
-                continue;
+            let wanted = port.kind.serves(ip)
+                && form.fits(port.kind)
+                && self.announced.get(&ip) == Some(&ip_life)
+                && self.ports.get(&port) == Some(&port_life);
+            if wanted {
+                self.tokens = self.tokens.checked_sub(1)?;
             }
-            let send = Send { ip, port, probe };
-            let Some(tokens) = self.tokens.checked_sub(send.frames()) else {
-                burst.back();
-                return None;
-            };
-            self.tokens = tokens;
-            return Some(send);
+            burst.turn += 1;
+            if wanted {
+                return Some(Send { ip, port, form });
+            }
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if self.first.is_empty() && self.repeats.is_empty() {
+        if self.first.is_empty() && self.second.is_empty() && self.repeats.is_empty() {
             self.waiting.first_key_value().map(|((due, _), _)| *due)
         } else {
             Some(self.refilled + REFILL)

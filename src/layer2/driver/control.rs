@@ -21,7 +21,7 @@ use super::sys;
 use crate::journal::{Level, Record};
 use crate::layer2::announced::{Announced, Tallies, Tally};
 use crate::layer2::conflict::{self, Conflicts};
-use crate::layer2::gratuitous::{self, Gratuitous};
+use crate::layer2::gratuitous::{self, Form, Gratuitous};
 use crate::layer2::groups::Groups;
 use crate::layer2::interfaces::{self, Interfaces, Output, Responder};
 use crate::layer2::wire::Frame;
@@ -463,12 +463,9 @@ impl Control {
     fn burst(&mut self, now: Instant, input: gratuitous::Input) {
         self.gratuitous.handle(now, input);
         let mut frames = Outbox::default();
-        while let Some(gratuitous::Send { ip, port, probe }) = self.gratuitous.poll_output() {
+        while let Some(gratuitous::Send { ip, port, form }) = self.gratuitous.poll_output() {
             if let (Some(open), Some(tally)) = (self.ports.get(&port), self.announced.tally(ip)) {
-                frames.add(open, ip, tally);
-                if probe {
-                    frames.probe(open, ip);
-                }
+                frames.add(open, ip, form, tally);
             }
         }
         frames.flush();
@@ -608,42 +605,36 @@ impl Control {
 #[derive(Default)]
 struct Outbox<'a> {
     by_port: HashMap<Port, (&'a OpenPort, Frames<'a>)>,
-    probes: Vec<(&'a OpenPort, Frame)>,
 }
 
-/// Frames, each with the counters of its address.
-type Frames<'a> = Vec<(Frame, &'a Tally)>;
+/// Frames, each with the counters of its address if it is one to be counted: a probe claims nothing.
+type Frames<'a> = Vec<(Frame, Option<&'a Tally>)>;
 
 impl<'a> Outbox<'a> {
-    fn add(&mut self, open: &'a OpenPort, ip: IpAddr, tally: &'a Tally) {
+    fn add(&mut self, open: &'a OpenPort, ip: IpAddr, form: Form, tally: &'a Tally) {
+        let mac = open.interface.mac;
+        let arp = |operation, ip| {
+            let arp = Arp::gratuitous(operation, ip, mac);
+            Frame::build(|buffer| arp.encode(buffer))
+        };
+        let frame = match (form, ip) {
+            (Form::Probe, _) => (probe(ip, open), None),
+            (Form::Announcement, IpAddr::V4(ip)) => (arp(Operation::Request, ip), Some(tally)),
+            (Form::Reply, IpAddr::V4(ip)) => (arp(Operation::Reply, ip), Some(tally)),
+            (Form::Announcement | Form::Reply, IpAddr::V6(ip)) => {
+                let advertisement = Advertisement::gratuitous(ip, mac);
+                let frame = Frame::build(|buffer| advertisement.encode(buffer));
+                (frame, Some(tally))
+            }
+        };
         let (_, frames) = self
             .by_port
             .entry(open.port)
             .or_insert_with(|| (open, Vec::new()));
-        match ip {
-            IpAddr::V4(ip) => {
-                for operation in [Operation::Request, Operation::Reply] {
-                    let arp = Arp::gratuitous(operation, ip, open.interface.mac);
-                    frames.push((Frame::build(|buffer| arp.encode(buffer)), tally));
-                }
-            }
-            IpAddr::V6(ip) => {
-                let advertisement = Advertisement::gratuitous(ip, open.interface.mac);
-                frames.push((Frame::build(|buffer| advertisement.encode(buffer)), tally));
-            }
-        }
-    }
-
-    /// Not counted: it claims nothing.
-    fn probe(&mut self, open: &'a OpenPort, ip: IpAddr) {
-        self.probes.push((open, probe(ip, open)));
+        frames.push(frame);
     }
 
     fn flush(self) {
-        for (open, frame) in &self.probes {
-            // Lost: a claim is heard all the same.
-            let _ = sys::send_one(open.as_raw_fd(), frame.as_bytes());
-        }
         for (open, frames) in self.by_port.into_values() {
             let mut left = frames.as_slice();
             while !left.is_empty() {
@@ -654,7 +645,9 @@ impl<'a> Outbox<'a> {
                 )
                 .unwrap_or(0);
                 for (_, tally) in left.iter().take(sent) {
-                    tally.gratuitous_sent();
+                    if let Some(tally) = tally {
+                        tally.gratuitous_sent();
+                    }
                 }
                 left = left.get(sent.max(1)..).unwrap_or_default();
             }
