@@ -6,7 +6,6 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 
 LAN = "lan0"
@@ -71,30 +70,33 @@ def services(count):
     sys.exit(f"{len(addresses)} of {count} Services have an address")
 
 
-class Watch(threading.Thread):
-    """Everybody's gratuitous ARP on the LAN: when, for which address, from which station."""
+class Watch:
+    """Everybody's gratuitous ARP on the LAN: when, for which address, from which station. The kernel keeps the frames and notes when they came:
+    to read them meanwhile would take the processor from those who send."""
+
+    TIMESTAMPNS = 35  # SO_TIMESTAMPNS
 
     def __init__(self):
-        super().__init__(daemon=True)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
         self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        self.socket.setsockopt(socket.SOL_SOCKET, self.TIMESTAMPNS, 1)
         self.socket.bind((LAN, 0))
-        self.seen = []
-        self.start()
+        self.socket.setblocking(False)
 
-    def run(self):
+    def seen(self):
+        """Since the last call; times are of the monotonic clock."""
+        seen = []
+        ahead = time.time_ns() - time.monotonic_ns()
         while True:
-            frame = self.socket.recv(2048)
-            at = time.monotonic()
+            try:
+                frame, notes, _, _ = self.socket.recvmsg(2048, 64)
+            except BlockingIOError:
+                return seen
             if len(frame) < 42 or frame[28:32] != frame[38:42]:
                 continue
-            self.seen.append((at, socket.inet_ntoa(frame[28:32]), frame[22:28].hex(":")))
-
-    def owners(self):
-        owners = {}
-        for _, ip, station in list(self.seen):
-            owners[ip] = station
-        return owners
+            at = next(struct.unpack("qq", data) for _, kind, data in notes if kind == self.TIMESTAMPNS)
+            at = (at[0] * 10**9 + at[1] - ahead) / 1e9
+            seen.append((at, socket.inet_ntoa(frame[28:32]), frame[22:28].hex(":")))
 
 
 def stations():
@@ -106,18 +108,7 @@ def stations():
     return nodes
 
 
-def owner_of(address):
-    """The station that answers the client's ARP request."""
-    sh("lab/client", "ip", "neigh", "flush", "all")
-    sh("lab/client", "ping", "-c", "1", "-W", "2", address, check=False)
-    for line in sh("lab/client", "ip", "neigh", "show", address).splitlines():
-        words = line.split()
-        if "lladdr" in words:
-            return words[words.index("lladdr") + 1]
-    return None
-
-
-def settled(addresses, watch):
+def settled(addresses):
     """Which node announces each address: asked of ARP."""
     owners = {}
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
@@ -160,19 +151,19 @@ def ready():
 def measure(kind, addresses, nodes, disturb, mend):
     ready()
     watch = Watch()
-    owners = settled(addresses, watch)
+    owners = settled(addresses)
     by = {}
     for ip, station in owners.items():
         by.setdefault(station, []).append(ip)
     victim = max(by, key=lambda station: len(by[station]))
     moved = set(by[victim])
     time.sleep(6)  # bursts are over
-    watch.seen.clear()
+    watch.seen()
     begin = time.monotonic()
     disturb(nodes[victim])
     time.sleep(12)
     first = {}
-    for at, ip, station in list(watch.seen):
+    for at, ip, station in watch.seen():
         if ip in moved and station != victim and at >= begin:
             first.setdefault(ip, at - begin)
     times = sorted(first.values())
@@ -190,27 +181,68 @@ def pod_of(n):
     return next(p["metadata"]["name"] for p in pods if p["spec"]["nodeName"] == f"node-{n}")
 
 
-def rolling(address):
-    """A client that requests every 20 ms while the DaemonSet is updated."""
+# Runs beside the client until its standard input ends: a request every 20 ms, each with a connection of its own. Of a failed one it tells when it began
+# (the machine's monotonic clock, which the watch reads, too), how long it took and why it failed.
+REQUESTS = """
+import json, select, socket, sys, time
+count, lost, longest = 0, [], 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    at = time.monotonic()
+    count += 1
+    try:
+        with socket.create_connection((sys.argv[1], 80), timeout=1) as s:
+            s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            why = None if s.recv(100).startswith(b"HTTP/") else "an empty answer"
+    except OSError as e:
+        why = str(e)
+    took = time.monotonic() - at
+    if why:
+        lost.append((at, took, why))
+    else:
+        longest = max(longest, took)
+    time.sleep(max(0, 0.02 - (time.monotonic() - at)))
+json.dump([count, lost, longest], sys.stdout)
+"""
+
+
+def requests(kind, address, work):
+    """A client that requests every 20 ms while `work` is done: what fails, and whether the address moved just then."""
     ready()
-    script = (
-        "import socket,sys,time\n"
-        "end=float(sys.argv[2]); begin=time.monotonic(); n=0; lost=[]\n"
-        "while time.monotonic()-begin<end:\n"
-        "    at=time.monotonic(); n+=1\n"
-        "    try:\n"
-        "        s=socket.create_connection((sys.argv[1],80),timeout=1); s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n'); ok=s.recv(100).startswith(b'HTTP/'); s.close()\n"
-        "    except OSError as e: ok=False\n"
-        "    if not ok: lost.append((at-begin,time.monotonic()-at))\n"
-        "    time.sleep(max(0,0.02-(time.monotonic()-at)))\n"
-        "print(n,len(lost),max([d for _,d in lost],default=0))\n"
-    )
-    client = subprocess.Popen(("lab/client", "python3", "-c", script, address, "180"), text=True, stdout=subprocess.PIPE)
+    watch = Watch()
+    owner = settled([address])[address]
+    client = subprocess.Popen(("lab/client", "python3", "-c", REQUESTS, address), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     time.sleep(3)
+    work()
+    ready()
+    time.sleep(3)
+    asked, lost, longest = json.loads(client.communicate("end\n")[0])
+    moves = []
+    for at, ip, station in watch.seen():
+        if ip == address and station != owner:
+            moves.append(at)
+            owner = station
+    # What was under way when the client's neighbour entry changed cannot be served: the other node's kube-proxy does not know the connection.
+    under_way = sum(any(began <= at <= began + took for at in moves) for began, took, _ in lost)
+    print(
+        f"{kind}: requests {asked} failed {len(lost)} under-way {under_way} moves {len(moves)} longest-served {longest * 1000:.0f} ms",
+        flush=True,
+    )
+    for began, took, why in lost:
+        nearest = min((at - began for at in moves), key=abs, default=0)
+        print(f"# failed: took {took * 1000:.1f} ms: {why}; the nearest move {nearest * 1000:+.1f} ms after it began", flush=True)
+
+
+def update():
     kubectl("rollout", "restart", "daemonset/speaker", "-n", "metallb-system")
     kubectl("rollout", "status", "daemonset/speaker", "-n", "metallb-system", "--timeout=170s")
-    asked, lost, longest = client.communicate()[0].split()
-    print(f"rolling update: requests {asked} failed {lost} longest {float(longest) * 1000:.0f} ms", flush=True)
+
+
+def twenty_moves(address, nodes):
+    """The owner's pod is deleted ten times: the address goes, and comes back with the new pod."""
+    for _ in range(10):
+        ready()
+        time.sleep(3)  # a client's kernel believes no second announcement within a second; bursts are over
+        kubectl("delete", "pod", "-n", "metallb-system", pod_of(nodes[settled([address])[address]]))
 
 
 def main():
@@ -232,7 +264,9 @@ def main():
     for kind in sys.argv[3:]:
         for _ in range(rounds):
             if kind == "rolling":
-                rolling(addresses[0])
+                requests("rolling update", addresses[0], update)
+            elif kind == "moves":
+                requests(kind, addresses[0], lambda: twenty_moves(addresses[0], nodes))
             else:
                 measure(kind, addresses, nodes, *ways[kind])
 
