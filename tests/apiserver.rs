@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use histories::{Comparison, Manifest, Operation, Said, State, Step};
-use lab::{get, kubectl, lab as lab_command, try_run, wait_for};
+use lab::{Api, kubectl, lab as lab_command, try_run, wait_for};
 
 /// A controller as its pod would run it: its own account, its own flags.
 struct Controller {
@@ -96,48 +96,62 @@ fn manifests() {
 }
 
 /// No Services, whoever left them (they would hold addresses), no Events, no ConfigMap.
-fn clear() {
-    for (space, name) in services() {
-        kubectl(&["delete", "service", "-n", &space, &name]);
+fn clear(api: &Api) {
+    for service in services(api) {
+        delete(api, &service);
     }
+    let nothing = json!({});
     for space in ["default", "other"] {
-        let _ = try_run("kubectl", &["delete", "events", "-n", space, "--all"]);
+        let events = format!("/api/v1/namespaces/{space}/events");
+        api.send("DELETE", &events, &nothing).unwrap();
     }
-    let _ = try_run(
-        "kubectl",
-        &["delete", "configmap", "-n", "metallb-system", "config"],
-    );
+    let _ = api.send("DELETE", CONFIG, &nothing);
 }
 
-/// All Services but the API server's own: namespace and name.
-fn services() -> Vec<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    get(&["services", "--all-namespaces"])["items"]
+/// All Services but the API server's own: namespace/name.
+fn services(api: &Api) -> Vec<String> {
+    api.get("/api/v1/services")["items"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|s| {
-            (
-                text(&s["metadata"]["namespace"]),
-                text(&s["metadata"]["name"]),
-            )
-        })
-        .filter(|(_, name)| name != "kubernetes")
+        .map(name_of)
+        .filter(|name| name != "default/kubernetes")
         .collect()
 }
 
-fn send(verb: &[&str], object: &Value) -> Result<String, String> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), object.to_string()).unwrap();
-    let mut args = verb.to_vec();
-    args.extend(["-f", file.path().to_str().unwrap()]);
-    try_run("kubectl", &args)
+/// namespace/name.
+fn name_of(object: &Value) -> String {
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+    format!("{}/{}", text("namespace"), text("name"))
 }
 
-fn configure(text: &str) {
+/// Where Services of that namespace are; `service` is namespace/name.
+fn services_path(service: &str) -> String {
+    let (namespace, _) = service.split_once('/').unwrap();
+    format!("/api/v1/namespaces/{namespace}/services")
+}
+
+fn path(service: &str) -> String {
+    let (_, name) = service.split_once('/').unwrap();
+    format!("{}/{name}", services_path(service))
+}
+
+fn create(api: &Api, service: &Value) {
+    api.send("POST", &services_path(&name_of(service)), service)
+        .unwrap();
+}
+
+fn delete(api: &Api, service: &str) {
+    api.send("DELETE", &path(service), &json!({})).unwrap();
+}
+
+const CONFIG: &str = "/api/v1/namespaces/metallb-system/configmaps/config";
+
+fn configure(api: &Api, text: &str) {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "metallb-system", "name": "config"}, "data": {"config": text}});
-    if send(&["replace"], &object).is_err() {
-        send(&["create"], &object).unwrap();
+    if api.send("PUT", CONFIG, &object).is_err() {
+        let (all, _) = CONFIG.rsplit_once('/').unwrap();
+        api.send("POST", all, &object).unwrap();
     }
 }
 
@@ -170,21 +184,14 @@ fn object(manifest: &Manifest) -> Value {
         "metadata": {"namespace": namespace, "name": name, "annotations": manifest.annotations, "labels": {"kept": "yes"}}, "spec": spec})
 }
 
-fn status_path(name: &str) -> String {
-    let (namespace, name) = name.split_once('/').unwrap();
-    format!("/api/v1/namespaces/{namespace}/services/{name}/status")
-}
-
-fn operate(operation: &Operation) {
+fn operate(api: &Api, operation: &Operation) {
     match operation {
-        Operation::Create(manifest) => {
-            send(&["create"], &object(manifest)).unwrap();
-        }
+        Operation::Create(manifest) => create(api, &object(manifest)),
         Operation::Update(manifest) => {
-            let (namespace, name) = manifest.name.split_once('/').unwrap();
+            let path = path(&manifest.name);
             // somebody else's write may come between reading and writing
             wait_for("the update is taken", Duration::from_secs(10), || {
-                let there = get(&["service", "-n", namespace, name]);
+                let there = api.get(&path);
                 let mut next = object(manifest);
                 for kept in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
                     next["spec"][kept] = there["spec"][kept].clone();
@@ -195,23 +202,20 @@ fn operate(operation: &Operation) {
                     next["spec"]["healthCheckNodePort"] = port;
                 }
                 next["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"].clone();
-                send(&["replace"], &next).ok()
+                api.send("PUT", &path, &next).ok()
             });
         }
-        Operation::Delete(name) => {
-            let (namespace, name) = name.split_once('/').unwrap();
-            kubectl(&["delete", "service", "-n", namespace, name]);
-        }
+        Operation::Delete(name) => delete(api, name),
         Operation::Status(name, addresses) => {
-            let (namespace, short) = name.split_once('/').unwrap();
+            let path = path(name);
             wait_for("the status is taken", Duration::from_secs(10), || {
-                let mut there = get(&["service", "-n", namespace, short]);
+                let mut there = api.get(&path);
                 let ingress: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip})).collect();
                 there["status"]["loadBalancer"] = json!({"ingress": ingress});
-                send(&["replace", "--raw", &status_path(name)], &there).ok()
+                api.send("PUT", &format!("{path}/status"), &there).ok()
             });
         }
-        Operation::Config(text) => configure(text),
+        Operation::Config(text) => configure(api, text),
         Operation::Restart => unreachable!("the test restarts its controller"),
     }
 }
@@ -219,8 +223,8 @@ fn operate(operation: &Operation) {
 /// What was said until now: by Event object, how often.
 type Heard = BTreeMap<String, u64>;
 
-fn events(heard: &mut Heard) -> Vec<Said> {
-    let all: Value = serde_json::from_str(&kubectl(&["get", "--raw", "/api/v1/events"])).unwrap();
+fn events(api: &Api, heard: &mut Heard) -> Vec<Said> {
+    let all = api.get("/api/v1/events");
     let mut said = Vec::new();
     for event in all["items"].as_array().unwrap() {
         if event["involvedObject"]["kind"] != "Service" {
@@ -246,7 +250,7 @@ fn events(heard: &mut Heard) -> Vec<Said> {
     said
 }
 
-fn state(controller: &Controller, heard: &mut Heard) -> Option<State> {
+fn state(api: &Api, controller: &Controller, heard: &mut Heard) -> Option<State> {
     let mut state = State::default();
     let metrics = controller.metrics()?;
     for line in metrics.lines().filter(|l| !l.starts_with('#')) {
@@ -265,13 +269,8 @@ fn state(controller: &Controller, heard: &mut Heard) -> Option<State> {
             state.stale = value > 0.0;
         }
     }
-    let all: Value = serde_json::from_str(&kubectl(&["get", "--raw", "/api/v1/services"])).ok()?;
-    for service in all["items"].as_array()? {
-        let key = format!(
-            "{}/{}",
-            service["metadata"]["namespace"].as_str()?,
-            service["metadata"]["name"].as_str()?
-        );
+    for service in api.get("/api/v1/services")["items"].as_array()? {
+        let key = name_of(service);
         if key == "default/kubernetes" {
             continue;
         }
@@ -281,15 +280,21 @@ fn state(controller: &Controller, heard: &mut Heard) -> Option<State> {
         );
         state.services.insert(key, lab::ingress_of(service));
     }
-    state.events = events(heard);
+    state.events = events(api, heard);
     Some(state)
 }
 
 /// The state of rest after a step: as recorded, and still so a moment later; or whatever is there in the end.
-fn rest(controller: &Controller, heard: &mut Heard, step: &Step, comparison: &Comparison) -> State {
+fn rest(
+    api: &Api,
+    controller: &Controller,
+    heard: &mut Heard,
+    step: &Step,
+    comparison: &Comparison,
+) -> State {
     let mut said = Vec::new();
     for attempt in 0.. {
-        let Some(mut now) = state(controller, heard) else {
+        let Some(mut now) = state(api, controller, heard) else {
             assert!(attempt < 100, "no metrics: {}", controller.log());
             pause(100);
             continue;
@@ -302,7 +307,7 @@ fn rest(controller: &Controller, heard: &mut Heard, step: &Step, comparison: &Co
         pause(50);
     }
     pause(250);
-    let mut now = state(controller, heard).unwrap();
+    let mut now = state(api, controller, heard).unwrap();
     said.append(&mut now.events);
     now.events = said;
     now
@@ -320,11 +325,12 @@ fn pause(milliseconds: u64) {
 #[ignore = "needs root and the lab's API server; run by tests/run"]
 fn the_recorded_histories_end_each_step_with_the_same_addresses_metrics_and_events() {
     manifests();
+    let api = Api::start();
     let folder = tempfile::tempdir().unwrap();
     let mut differences = Vec::new();
     for history in histories::all() {
-        clear();
-        configure(&history.start);
+        clear(&api);
+        configure(&api, &history.start);
         let mut controller = Controller::start(folder.path(), 17600, &[]);
         wait_for(
             "the configuration is loaded",
@@ -337,16 +343,16 @@ fn the_recorded_histories_end_each_step_with_the_same_addresses_metrics_and_even
             },
         );
         let mut heard = Heard::new();
-        events(&mut heard);
+        events(&api, &mut heard);
         let mut comparison = Comparison::of(&history);
         for step in &history.steps {
             if matches!(step.operation, Operation::Restart) {
                 drop(controller);
                 controller = Controller::start(folder.path(), 17600, &[]);
             } else {
-                operate(&step.operation);
+                operate(&api, &step.operation);
             }
-            let now = rest(&controller, &mut heard, step, &comparison);
+            let now = rest(&api, &controller, &mut heard, step, &comparison);
             comparison.compare(step, &now);
         }
         differences.extend(comparison.finish());
@@ -354,7 +360,7 @@ fn the_recorded_histories_end_each_step_with_the_same_addresses_metrics_and_even
         assert!(!log.contains("forbidden"), "the 0.12 RBAC suffices");
         drop(controller);
     }
-    clear();
+    clear(&api);
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
 }
 
@@ -362,8 +368,12 @@ fn the_recorded_histories_end_each_step_with_the_same_addresses_metrics_and_even
 #[ignore = "needs root and the lab's API server; run by tests/run"]
 fn two_thousand_bad_services_do_not_keep_a_good_one_waiting() {
     manifests();
-    clear();
-    configure("address-pools:\n- name: one\n  protocol: layer2\n  addresses: [10.0.0.0/24]\n");
+    let api = Api::start();
+    clear(&api);
+    configure(
+        &api,
+        "address-pools:\n- name: one\n  protocol: layer2\n  addresses: [10.0.0.0/24]\n",
+    );
     let folder = tempfile::tempdir().unwrap();
     let controller = Controller::start(folder.path(), 17601, &[]);
     let bad: Vec<Value> = (0..2000)
@@ -373,14 +383,13 @@ fn two_thousand_bad_services_do_not_keep_a_good_one_waiting() {
                 "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}})
         })
         .collect();
-    send(
-        &["create"],
-        &json!({"apiVersion": "v1", "kind": "List", "items": bad}),
-    )
-    .unwrap();
+    let all = json!({"apiVersion": "v1", "kind": "List", "items": bad});
+    let file = folder.path().join("bad.json");
+    std::fs::write(&file, all.to_string()).unwrap();
+    kubectl(&["create", "-f", file.to_str().unwrap()]);
     let good = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": "good", "labels": {"kept": "yes"}},
         "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
-    send(&["create"], &good).unwrap();
+    create(&api, &good);
     wait_for(
         "the good Service has its address",
         Duration::from_secs(10),
@@ -388,5 +397,5 @@ fn two_thousand_bad_services_do_not_keep_a_good_one_waiting() {
     );
     drop(controller);
     kubectl(&["delete", "service", "-n", "other", "--all", "--wait=false"]);
-    let _ = try_run("kubectl", &["delete", "service", "-n", "default", "good"]);
+    delete(&api, "default/good");
 }
