@@ -515,8 +515,12 @@ impl Control {
                         .ports
                         .get(&port)
                         .map_or_else(String::new, |open| open.name.to_string());
-                    // Nobody can be named then but by the station.
-                    let known_as = neighbours::known_as(mac).unwrap_or_default();
+                    let known_as = neighbours::known_as(mac).unwrap_or_else(|error| {
+                        let msg = "cannot read the kernel's neighbour table: a Go speaker that announces the same address is taken for a stranger";
+                        let record = Record::failed("readNeighbours", error, msg).at(Level::Warn);
+                        self.log(record.with("ip", ip).with("mac", mac));
+                        Vec::new()
+                    });
                     self.report(Report::Conflict {
                         ip,
                         mac,
