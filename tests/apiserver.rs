@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: what fails here fails the test")]
 
+#[path = "support/api.rs"]
+mod api;
 #[path = "support/histories.rs"]
 mod histories;
 #[path = "support/lab.rs"]
@@ -18,8 +20,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use api::Api;
 use histories::{Comparison, Manifest, Operation, Said, State, Step};
-use lab::{Api, kubectl, lab as lab_command, try_run, wait_for};
+use lab::{kubectl, lab as lab_command, try_run, wait_for};
 
 /// A controller as its pod would run it: its own account, its own flags.
 struct Controller {

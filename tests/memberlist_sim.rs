@@ -377,6 +377,39 @@ fn encrypted_and_compressed_is_the_same() {
     assert!(world.longest_datagram <= 1407, "{}", world.longest_datagram);
 }
 
+/// Puts everything in order again: who sleeps wakes, who is dead starts. In the end all agree, and nothing happens any more.
+fn after_churn(mut world: World, asleep: BTreeSet<usize>, seed: u64) {
+    let n = world.nodes.len();
+    world.island = vec![0; n];
+    for i in asleep {
+        world.resume(i);
+    }
+    for i in 0..n {
+        if !world.is_running(i) {
+            world.start_node(i);
+        }
+    }
+    world.loss = 0;
+    let took = world.run_until(secs(90), World::is_at_peace);
+    eprintln!("{n} nodes, seed {seed}: at peace {took:?} after the churn");
+    world.seen.clear();
+    world.run_for(secs(120));
+    assert!(
+        world
+            .seen
+            .iter()
+            .all(|sighting| matches!(sighting.event, Seen::JoinRound { .. })),
+        "{:?}",
+        world.seen
+    );
+    assert_one_owner_each(&world);
+    assert!(world.longest_queue <= n, "one claim for each name");
+    for i in 0..n {
+        assert!(world.swim(i).members().count() <= n);
+        assert_eq!(world.swim(i).queued(), 0, "all was said");
+    }
+}
+
 /// Kills, restarts, leaves, pauses and partitions at random for a while, then quiet.
 fn churn(n: usize, seed: u64, rounds: usize) {
     let mut world = World::settled(n, seed);
@@ -410,34 +443,7 @@ fn churn(n: usize, seed: u64, rounds: usize) {
         let pause = world.random.within(secs(6));
         world.run_for(pause);
     }
-    world.island = vec![0; n];
-    for i in asleep {
-        world.resume(i);
-    }
-    for i in 0..n {
-        if !world.is_running(i) {
-            world.start_node(i);
-        }
-    }
-    world.loss = 0;
-    let took = world.run_until(secs(90), World::is_at_peace);
-    eprintln!("{n} nodes, seed {seed}: at peace {took:?} after the churn");
-    world.seen.clear();
-    world.run_for(secs(120));
-    assert!(
-        world
-            .seen
-            .iter()
-            .all(|sighting| matches!(sighting.event, Seen::JoinRound { .. })),
-        "{:?}",
-        world.seen
-    );
-    assert_one_owner_each(&world);
-    assert!(world.longest_queue <= n, "one claim for each name");
-    for i in 0..n {
-        assert!(world.swim(i).members().count() <= n);
-        assert_eq!(world.swim(i).queued(), 0, "all was said");
-    }
+    after_churn(world, asleep, seed);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub const PROBED: u8 = 2;
 const BUCKET: u32 = 256;
 
 /// Frames that may leave per [`REFILL`] when thousands wait: 100,000 a second are 50 Mbit/s of the smallest frames,
-/// so that 10,000 addresses are announced within a quarter of a second and a slow switch still breathes.
+/// so that 10,000 addresses are announced within a tenth of a second (their ARP replies take another), and a slow switch still breathes.
 const FRAMES_PER_REFILL: u32 = 100;
 
 /// The grain of the pace.
@@ -118,16 +118,14 @@ impl Burst {
         }
     }
 
-    /// The frame whose turn it is, whether it is still wanted or not.
-    fn current(&self) -> Option<(Form, (IpAddr, Life), (Port, Life))> {
+    /// The frame whose turn it is, whether it is still wanted or not, and which lives of the address and the port it is about.
+    fn current(&self) -> Option<(Send, [Life; 2])> {
         let pair = self.turn.checked_div(self.ports.len())?;
         let address = pair.checked_rem(self.addresses.len())?;
-        let form = pair.checked_div(self.addresses.len())?;
-        Some((
-            *self.forms().get(form)?,
-            *self.addresses.get(address)?,
-            *self.ports.get(self.turn % self.ports.len())?,
-        ))
+        let form = *self.forms().get(pair.checked_div(self.addresses.len())?)?;
+        let (ip, ip_life) = *self.addresses.get(address)?;
+        let (port, port_life) = *self.ports.get(self.turn % self.ports.len())?;
+        Some((Send { ip, port, form }, [ip_life, port_life]))
     }
 
     /// Whether every address has been announced once.
@@ -296,22 +294,22 @@ impl Machine for Gratuitous {
                 .into_iter()
                 .find(|queue| !queue.is_empty())?;
             let burst = queue.front_mut()?;
-            let Some((form, (ip, ip_life), (port, port_life))) = burst.current() else {
+            let Some((send, lives)) = burst.current() else {
                 if let Some(burst) = queue.pop_front() {
                     self.finish(burst);
                 }
                 continue;
             };
-            let wanted = port.kind.serves(ip)
-                && form.fits(port.kind)
-                && self.announced.get(&ip) == Some(&ip_life)
-                && self.ports.get(&port) == Some(&port_life);
+            let living = [self.announced.get(&send.ip), self.ports.get(&send.port)];
+            let wanted = send.port.kind.serves(send.ip)
+                && send.form.fits(send.port.kind)
+                && living == lives.each_ref().map(Some);
             if wanted {
                 self.tokens = self.tokens.checked_sub(1)?;
             }
             burst.turn += 1;
             if wanted {
-                return Some(Send { ip, port, form });
+                return Some(send);
             }
         }
     }

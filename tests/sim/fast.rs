@@ -6,7 +6,7 @@ use ferrolb::memberlist::swim::Input;
 use ferrolb::memberlist::wire::kin::Abilities;
 
 use crate::world::{Seen, World, millis, secs};
-use crate::{FIVE_PERCENT, assert_one_owner_each, name};
+use crate::{FIVE_PERCENT, after_churn, assert_one_owner_each, name};
 
 fn sorted(mut times: Vec<Duration>) -> Vec<Duration> {
     times.sort();
@@ -455,31 +455,7 @@ fn churn(n: usize, seed: u64, rounds: usize) {
         let pause = world.random.within(secs(3));
         world.run_for(pause);
     }
-    world.island = vec![0; n];
-    for i in asleep {
-        world.resume(i);
-    }
-    for i in 0..n {
-        if !world.is_running(i) {
-            world.start_node(i);
-        }
-    }
-    world.loss = 0;
-    let took = world.run_until(secs(90), World::is_at_peace);
-    eprintln!("{n} nodes, seed {seed}: at peace {took:?} after the churn");
-    world.seen.clear();
-    world.run_for(secs(120));
-    let quiet = |seen: &Seen| matches!(seen, Seen::JoinRound { .. });
-    assert!(
-        world.seen.iter().all(|seen| quiet(&seen.event)),
-        "{:?}",
-        world.seen
-    );
-    assert_one_owner_each(&world);
-    for i in 0..n {
-        assert!(world.swim(i).members().count() <= n);
-        assert_eq!(world.swim(i).queued(), 0, "all was said");
-    }
+    after_churn(world, asleep, seed);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::os::fd::RawFd;
 use std::ptr;
 use std::time::Duration;
 
+use crate::turns::ask_for_short_turns;
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
         Err(io::Error::last_os_error())
@@ -80,27 +82,6 @@ pub(super) fn ask_to_be_prompt() -> Scheduling {
         return Scheduling::ShortTurns;
     }
     Scheduling::Ordinary
-}
-
-/// Since Linux 6.12 a thread that wakes goes before one whose turn is longer. Needs no right. Older kernels take the value and
-/// do nothing with it.
-#[expect(unsafe_code, reason = "sched_setattr")]
-fn ask_for_short_turns() -> io::Result<()> {
-    let size = u32::try_from(size_of::<libc::sched_attr>()).map_err(io::Error::other)?;
-    // SAFETY: a sched_attr is plain data, all zeros are a value of it.
-    let mut attributes: libc::sched_attr = unsafe { zeroed() };
-    // SAFETY: the kernel writes at most `size` octets: policy and niceness stay what they are.
-    if unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    attributes.size = size;
-    // Nanoseconds; the shortest that Linux takes.
-    attributes.sched_runtime = 100_000;
-    // SAFETY: the kernel reads a sched_attr that says how large it is.
-    if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }
 
 /// Sends an IPv4 packet to a station through a packet socket.
