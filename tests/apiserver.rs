@@ -402,3 +402,54 @@ fn two_thousand_bad_services_do_not_keep_a_good_one_waiting() {
     kubectl(&["delete", "service", "-n", "other", "--all", "--wait=false"]);
     delete(&api, "default/good");
 }
+
+/// Kubernetes 1.20 closes a watch of Services inside when its client cannot follow, and does not tell the client
+/// (`decoratedWatcher`): nothing comes any more, not even bookmarks, until the watch's time is over.
+#[test]
+#[ignore = "needs root and the lab's API server; run by tests/run"]
+fn a_watch_that_the_api_server_has_forgotten_is_begun_anew() {
+    manifests();
+    let api = Api::start();
+    clear(&api);
+    configure(
+        &api,
+        "address-pools:\n- name: one\n  protocol: layer2\n  addresses: [10.0.0.0/24]\n",
+    );
+    let service = |name: &str, note: String| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": name,
+            "labels": {"kept": "yes"}, "annotations": {"note": note}},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}})
+    };
+    let has_address = |name: &str| (!lab::ingress("default", name).is_empty()).then_some(());
+    let folder = tempfile::tempdir().unwrap();
+    let controller = Controller::start(folder.path(), 17602, &[]);
+    create(&api, &service("first", String::new()));
+    let soon = Duration::from_secs(20);
+    wait_for("the first has an address", soon, || has_address("first"));
+    // By then it knows that this server sends bookmarks.
+    pause(65_000);
+    let process = controller.child.id().to_string();
+    let signal = |signal: &str| lab::run("kill", &[signal, &process]);
+    signal("-STOP");
+    let path = path("default/first");
+    let mut there = api.get(&path);
+    for turn in 0..100 {
+        // More than the socket's buffers hold, all in all.
+        let note = format!("{turn:05}").repeat(40_000);
+        there["metadata"]["annotations"]["note"] = json!(note);
+        let taken = api.send("PUT", &path, &there).unwrap();
+        there = serde_json::from_str(&taken).unwrap();
+    }
+    signal("-CONT");
+    pause(1_000);
+    create(&api, &service("second", String::new()));
+    let limit = Duration::from_secs(120);
+    wait_for("the second has an address", limit, || has_address("second"));
+    let log = controller.log();
+    assert!(
+        log.contains("watchLost"),
+        "the server kept the watch: nothing is shown\n{log}"
+    );
+    drop(controller);
+    clear(&api);
+}

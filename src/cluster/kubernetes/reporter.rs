@@ -1,4 +1,5 @@
-//! What is said about requests that fail: once for each cause, then seldom; and once when it is over.
+//! What is said about requests that fail: once for each cause, then seldom; and once when it is over. What the watches of a process
+//! learn of the server is here, too.
 //!
 //! All watches of a process share one reporter, so that a server that is away is one line, not one for each watch.
 //! Whoever waits for the server to come back is woken as soon as anybody has reached it.
@@ -7,6 +8,7 @@
 //! [`SETTLING`] after an outage, and after our own start, a refusal is a failure like any other, not an answer.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,6 +82,7 @@ pub(super) struct Reporter {
     /// When the server was away last, or our start.
     away: Mutex<Instant>,
     back: Notify,
+    bookmarks: AtomicBool,
 }
 
 impl Reporter {
@@ -89,6 +92,7 @@ impl Reporter {
             mentions: Mutex::default(),
             away: Mutex::new(now),
             back: Notify::new(),
+            bookmarks: AtomicBool::new(false),
         }
     }
 
@@ -175,6 +179,16 @@ impl Reporter {
                     .with("resource", operation.resource),
             );
         }
+    }
+
+    /// A bookmark came in the middle of a watch.
+    pub(super) fn bookmarked(&self) {
+        self.bookmarks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server sends bookmarks while a watch goes on, to all watches then.
+    pub(super) fn sends_bookmarks(&self) -> bool {
+        self.bookmarks.load(Ordering::Relaxed)
     }
 
     /// Waits until somebody has reached the server again after it was away.

@@ -5,7 +5,9 @@
 //! that comes back is noticed by all watches as soon as one of them has reached it.
 //!
 //! A watch ends by itself after four to five minutes (`timeoutSeconds`), and is given up a little later if the server
-//! does not do so; a server that vanished without a word is noticed earlier, by TCP keepalive (`client`).
+//! does not do so; a server that vanished without a word is noticed earlier, by TCP keepalive (`client`). A server that has forgotten a watch and
+//! keeps its connection is noticed by the bookmarks that it owes: Kubernetes 1.20 does that to watches of Services that cannot follow a burst of changes
+//! (it closes them inside, and nobody tells the client).
 //!
 //! Cancel: dropping the future loses nothing but the position in the watch; a new one begins with a list.
 
@@ -31,9 +33,18 @@ use super::raw::Raw;
 use super::reporter::{Operation, Reporter};
 use super::store::Store;
 use crate::cluster::{Change, Kind};
+use crate::journal::Record;
 
 /// How much longer than it was asked to the server may keep a watch open.
 const GRACE: Duration = Duration::from_secs(15);
+
+/// A server that sends bookmarks and has sent nothing for so long has lost the watch.
+///
+/// `Upstream:` about once a minute to each watch that asked for them (KEP-956; `defaultBookmarkFrequency` of the API server's cacher).
+const QUIET: Duration = Duration::from_secs(90);
+
+/// A bookmark this shortly before the end of a watch belongs to the end: of servers that send no others nothing is expected in between.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A watch that ended sooner than this is not resumed at once.
 const SHORT_WATCH: Duration = Duration::from_secs(1);
@@ -263,7 +274,8 @@ impl<S: Store> Watch<'_, S> {
         let request = Request::new(&self.target.path)
             .watch(&params, version)
             .map_err(|error| Failure::Malformed(error.to_string()));
-        let deadline = Instant::now() + Duration::from_secs(u64::from(seconds)) + GRACE;
+        let end = Instant::now() + Duration::from_secs(u64::from(seconds));
+        let deadline = end + GRACE;
         let failed = |failure: Failure| match failure.code() {
             Some(410) => Stop::Expired,
             _ => Stop::Failed(operation, failure),
@@ -272,9 +284,17 @@ impl<S: Store> Watch<'_, S> {
         let mut lines = lines.map_err(failed)?;
         self.reporter.worked(operation);
         loop {
-            let Ok(line) = tokio::time::timeout_at(deadline, lines.next()).await else {
+            let heard = Instant::now();
+            let silence = deadline.min(heard + QUIET);
+            let line = match tokio::time::timeout_at(silence, lines.next()).await {
+                Ok(line) => line,
                 // The server is silent and does not close: begin anew from the same version.
-                return Ok(());
+                Err(_) if silence == deadline => return Ok(()),
+                Err(_) if self.reporter.sends_bookmarks() => {
+                    self.lost();
+                    return Ok(());
+                }
+                Err(_) => continue,
             };
             let Some(line) = line.map_err(failed)? else {
                 return Ok(());
@@ -287,6 +307,9 @@ impl<S: Store> Watch<'_, S> {
                 Ok(read) => {
                     if !read.resource_version.is_empty() {
                         *version = read.resource_version;
+                    }
+                    if read.is_bookmark && Instant::now() + FAREWELL < end {
+                        self.reporter.bookmarked();
                     }
                     if let Some(error) = read.misread {
                         self.misread(&[error]);
@@ -310,6 +333,16 @@ impl<S: Store> Watch<'_, S> {
             changed.notify_one();
         }
         Ok(())
+    }
+
+    /// The server has forgotten this watch.
+    fn lost(&self) {
+        let record = Record::event(
+            "watchLost",
+            "the API server has sent nothing for 90 s, not even the bookmark that it sends every minute: asking again from where it stopped",
+        );
+        self.reporter
+            .say(record.with("resource", self.target.resource));
     }
 
     /// Objects that are not understood are left out: the rest must go on.
@@ -462,6 +495,8 @@ fn name_of(object: &Value) -> String {
 pub(super) struct LineRead {
     /// Where to resume; empty where the line does not say.
     pub(super) resource_version: String,
+    /// It says nothing but that.
+    pub(super) is_bookmark: bool,
     /// Why the object was left out.
     pub(super) misread: Option<String>,
 }
@@ -508,7 +543,7 @@ pub(super) fn read_line<S: Store>(
     let meta = head.object.metadata.unwrap_or_default();
     let mut read = LineRead {
         resource_version: meta.resource_version.unwrap_or_default(),
-        misread: None,
+        ..LineRead::default()
     };
     match head.kind.as_str() {
         "ADDED" | "MODIFIED" => match serde_json::from_slice::<Line<S::Object>>(line) {
@@ -519,7 +554,7 @@ pub(super) fn read_line<S: Store>(
             Ok(event) => store.delete(event.object, changes),
             Err(error) => read.misread = Some(error.to_string()),
         },
-        "BOOKMARK" => {}
+        "BOOKMARK" => read.is_bookmark = true,
         "ERROR" => {
             let status: Line<super::client::Status> =
                 serde_json::from_slice(line).map_err(malformed)?;

@@ -136,12 +136,11 @@ async fn a_list_is_read_in_pages_and_watched_from_its_version_on() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_ends_is_resumed_where_it_was_and_bookmarks_count() {
     let (first, watch) = stream(&[line("ADDED", &service("a", 11))]);
-    let bookmark = json!({"kind": "Service", "metadata": {"resourceVersion": "40"}});
     let (_second, again) = stream(&[line("ADDED", &service("b", 41))]);
     let mut running = start(false, vec![page(9, &[], ""), watch, again]);
     running.expect(&["Services", "a@11"]).await;
-    first.send(line("BOOKMARK", &bookmark)).unwrap();
-    tokio::time::sleep(Duration::from_secs(100)).await;
+    first.send(bookmark()).unwrap();
+    tokio::time::sleep(Duration::from_secs(80)).await;
     drop(first);
     running.expect(&["b@41"]).await;
     let resumed = WATCH_9.replace("=9", "=40");
@@ -237,6 +236,63 @@ async fn a_server_that_vanished_without_a_word_is_left_after_the_watch_should_ha
     let change = tokio::time::timeout(Duration::from_secs(310), running.changes.recv()).await;
     assert!(matches!(change, Ok(Some(Change::Service(_)))));
     assert!(began.elapsed() >= Duration::from_secs(240));
+}
+
+fn bookmark() -> String {
+    line(
+        "BOOKMARK",
+        &json!({"kind": "Service", "metadata": {"resourceVersion": "40"}}),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_owes_its_bookmark_is_begun_anew_and_that_is_said() {
+    let (first, watch) = stream(&[]);
+    let (_second, again) = stream(&[line("ADDED", &service("b", 41))]);
+    let mut running = start(false, vec![page(9, &[], ""), watch, again]);
+    running.expect(&["Services"]).await;
+    let began = Instant::now();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        first.send(bookmark()).unwrap();
+    }
+    let change = tokio::time::timeout(Duration::from_secs(310), running.changes.recv()).await;
+    assert!(matches!(change, Ok(Some(Change::Service(_)))));
+    assert_eq!(began.elapsed().as_secs(), 3 * 60 + 90);
+    let resumed = WATCH_9.replace("=9", "=40");
+    assert_eq!(running.asked(), ["limit=2", WATCH_9, &resumed]);
+    let said = running.said.lock().unwrap();
+    let [said] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert!(format!("{said:?}").contains("watchLost"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_sends_bookmarks_at_the_end_alone_may_be_silent_before() {
+    let (first, watch) = stream(&[]);
+    let (_second, silent) = stream(&[]);
+    let (_third, again) = stream(&[line("ADDED", &service("b", 41))]);
+    let mut running = start(false, vec![page(9, &[], ""), watch, silent, again]);
+    running.expect(&["Services"]).await;
+    let timeout = async {
+        loop {
+            if let Some(seen) = running.asked.lock().unwrap().get(1) {
+                let (_, timeout) = seen.uri.split_once("timeoutSeconds=").unwrap();
+                return timeout.split('&').next().unwrap().parse::<u64>().unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::sleep(Duration::from_secs(timeout.await - 2)).await;
+    first.send(bookmark()).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(first);
+    let began = Instant::now();
+    let change = tokio::time::timeout(Duration::from_secs(310), running.changes.recv()).await;
+    assert!(matches!(change, Ok(Some(Change::Service(_)))));
+    assert!(began.elapsed() >= Duration::from_secs(240));
+    assert!(running.said.lock().unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
