@@ -148,6 +148,9 @@ fn delete(api: &Api, service: &str) {
     api.send("DELETE", &path(service), &json!({})).unwrap();
 }
 
+const ONE_POOL: &str =
+    "address-pools:\n- name: one\n  protocol: layer2\n  addresses: [10.0.0.0/24]\n";
+
 const CONFIG: &str = "/api/v1/namespaces/metallb-system/configmaps/config";
 
 fn configure(api: &Api, text: &str) {
@@ -373,10 +376,7 @@ fn two_thousand_bad_services_do_not_keep_a_good_one_waiting() {
     manifests();
     let api = Api::start();
     clear(&api);
-    configure(
-        &api,
-        "address-pools:\n- name: one\n  protocol: layer2\n  addresses: [10.0.0.0/24]\n",
-    );
+    configure(&api, ONE_POOL);
     let folder = tempfile::tempdir().unwrap();
     let controller = Controller::start(folder.path(), 17601, &[]);
     let bad: Vec<Value> = (0..2000)
@@ -411,10 +411,7 @@ fn a_watch_that_the_api_server_has_forgotten_is_begun_anew() {
     manifests();
     let api = Api::start();
     clear(&api);
-    configure(
-        &api,
-        "address-pools:\n- name: one\n  protocol: layer2\n  addresses: [10.0.0.0/24]\n",
-    );
+    configure(&api, ONE_POOL);
     let service = |name: &str, note: String| {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": name,
             "labels": {"kept": "yes"}, "annotations": {"note": note}},

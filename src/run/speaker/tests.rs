@@ -108,17 +108,8 @@ struct Driven {
     task: tokio::task::JoinHandle<Ended>,
 }
 
-fn driven() -> Driven {
-    driven_with(false)
-}
-
-fn driven_with(gossips: bool) -> Driven {
-    let (changes, changed) = mpsc::channel(16);
-    let (reports, reported) = mpsc::channel(16);
-    let (bgp_reports, bgp_reported) = mpsc::channel(16);
-    let (bfd_reports, bfd_reported) = mpsc::channel(16);
-    let (bgp_asked, bfd_asked) = (Asked::default(), Asked::default());
-    let node: Arc<str> = Arc::from("node-1");
+/// A speaker of this node, and what its driver needs of the program.
+fn seated(node: &Arc<str>) -> (Seat<metrics::Speaker>, Speaker) {
     let seat = Seat {
         journal: Journal::silent(),
         metrics: Arc::new(metrics::Speaker::new(node.clone())),
@@ -130,6 +121,34 @@ fn driven_with(gossips: bool) -> Driven {
         without_endpoints_ready: false,
         bgp_type: crate::speaker::BgpType::default(),
     });
+    (seat, speaker)
+}
+
+/// A layer-2 pool that is large enough for all.
+fn wide_pool() -> Change {
+    Change::ConfigMap(ConfigMap {
+        key: ObjectKey::new("metallb-system", "config"),
+        uid: "uid".into(),
+        settings: None,
+        config: Some(
+            "address-pools:\n- {name: d, protocol: layer2, addresses: [10.1.0.0/16]}\n".into(),
+        ),
+        origin: String::new(),
+    })
+}
+
+fn driven() -> Driven {
+    driven_with(false)
+}
+
+fn driven_with(gossips: bool) -> Driven {
+    let (changes, changed) = mpsc::channel(16);
+    let (reports, reported) = mpsc::channel(16);
+    let (bgp_reports, bgp_reported) = mpsc::channel(16);
+    let (bfd_reports, bfd_reported) = mpsc::channel(16);
+    let (bgp_asked, bfd_asked) = (Asked::default(), Asked::default());
+    let node: Arc<str> = Arc::from("node-1");
+    let (seat, speaker) = seated(&node);
     let commands = Commands::default();
     let send = {
         let commands = commands.clone();

@@ -125,18 +125,8 @@ async fn start(number: usize, gossip: Arc<Gossip>, timeline: &Timeline) -> Proce
     let (changes, changed) = mpsc::channel(2048);
     let (reports, reported) = mpsc::channel(16);
     let node: Arc<str> = Arc::from(name);
-    let stop = CancellationToken::new();
-    let seat = Seat {
-        journal: Journal::silent(),
-        metrics: Arc::new(metrics::Speaker::new(node.clone())),
-        health: Arc::new(Health::new(&[])),
-        stop: stop.clone(),
-    };
-    let speaker = Speaker::new(Params {
-        node_name: node.clone(),
-        without_endpoints_ready: false,
-        bgp_type: crate::speaker::BgpType::default(),
-    });
+    let (seat, speaker) = seated(&node);
+    let stop = seat.stop.clone();
     let timeline = timeline.clone();
     let world = World {
         cluster: Fake::default(),
@@ -151,16 +141,7 @@ async fn start(number: usize, gossip: Arc<Gossip>, timeline: &Timeline) -> Proce
         gossip: Some(gossip),
     };
     let task = tokio::spawn(drive(speaker, node, changed, world, seat));
-    let config = ConfigMap {
-        key: ObjectKey::new("metallb-system", "config"),
-        uid: "uid".into(),
-        settings: None,
-        config: Some(
-            "address-pools:\n- {name: d, protocol: layer2, addresses: [10.1.0.0/16]}\n".into(),
-        ),
-        origin: String::new(),
-    };
-    let mut told = vec![Change::ConfigMap(config)];
+    let mut told = vec![wide_pool()];
     for number in 0..ADDRESSES {
         let key = ObjectKey::new("default", &format!("s{number}"));
         told.push(Change::Service(Box::new(Service {

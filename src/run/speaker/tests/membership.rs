@@ -215,17 +215,7 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
     let (changes, changed) = mpsc::channel(16);
     let (_reports, reported) = mpsc::channel(16);
     let node: Arc<str> = Arc::from("node-1");
-    let seat = Seat {
-        journal: Journal::silent(),
-        metrics: Arc::new(metrics::Speaker::new(node.clone())),
-        health: Arc::new(Health::new(&[])),
-        stop: CancellationToken::new(),
-    };
-    let speaker = Speaker::new(Params {
-        node_name: node.clone(),
-        without_endpoints_ready: false,
-        bgp_type: crate::speaker::BgpType::default(),
-    });
+    let (seat, speaker) = seated(&node);
     let witness = Witness::default();
     let gossip = FakeGossip {
         standing: watch::Sender::default(),
@@ -254,16 +244,7 @@ async fn what_a_dead_speaker_had_is_announced_before_anything_is_said_and_nothin
     let metrics = seat.metrics.clone();
     let task = tokio::spawn(drive(speaker, node, changed, world, seat));
     let ip = |number: u32| IpAddr::from((0x0a01_0000 + number).to_be_bytes());
-    let config = ConfigMap {
-        key: ObjectKey::new("metallb-system", "config"),
-        uid: "uid".into(),
-        settings: None,
-        config: Some(
-            "address-pools:\n- {name: d, protocol: layer2, addresses: [10.1.0.0/16]}\n".into(),
-        ),
-        origin: String::new(),
-    };
-    changes.send(Change::ConfigMap(config)).await.unwrap();
+    changes.send(wide_pool()).await.unwrap();
     for number in 0..SERVICES {
         let key = ObjectKey::new("default", &format!("s{number}"));
         let service = Service {
